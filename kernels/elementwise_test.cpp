@@ -1,0 +1,185 @@
+// add, swiglu, kv_write, rope, rmsnorm and argmax against plain loops in f64.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "kernels/test_machine.hpp"
+
+namespace greta::kernels::test {
+namespace {
+
+TEST(Add, RoundsOnce) {
+  SEEDED;
+  std::mt19937_64 random = generator();
+  for (const int64_t count : {1, 63, 64, 65, 1001}) {
+    const std::vector<float> a = activations(random, 1, count), b = activations(random, 1, count);
+    const DeviceArray<float> device_a(a), device_b(b);
+    for (const Outcome& run : run_everywhere(a.size(), [&](float* out) {
+           return add(nullptr, device_a.data(), device_b.data(), count, out);
+         })) {
+      EXPECT_EQ(run.attested.contract, "op=add");
+      for (size_t i = 0; i < a.size(); ++i) {
+        ASSERT_EQ(run.out[i], static_cast<float>(static_cast<double>(a[i]) + b[i])) << i;
+      }
+    }
+  }
+}
+
+TEST(Swiglu, WithinFourRoundings) {
+  SEEDED;
+  std::mt19937_64 random = generator();
+  const int64_t count = 777;
+  std::vector<float> gate = activations(random, 1, count), up = activations(random, 1, count);
+  gate[0] = 0, gate[1] = -0.0f, gate[2] = 88, gate[3] = -88, gate[4] = -200, gate[5] = 200;
+  const DeviceArray<float> device_gate(gate), device_up(up);
+  for (const Outcome& run : run_everywhere(gate.size(), [&](float* out) {
+         return swiglu(nullptr, device_gate.data(), device_up.data(), count, out);
+       })) {
+    const double exp_error = contract_value(run.attested.contract, "exp") * 2 * kUnit;
+    const double div_error = contract_value(run.attested.contract, "div") * 2 * kUnit;
+    std::vector<double> want(gate.size()), bound(gate.size());
+    for (size_t i = 0; i < gate.size(); ++i) {
+      want[i] = gate[i] / (1 + std::exp(-static_cast<double>(gate[i]))) * up[i];
+      bound[i] = std::abs(want[i]) * (exp_error + div_error + 3 * kUnit) + std::abs(up[i]) * 0x1p-120;
+    }
+    expect_within(run.out, want, bound, "swiglu");
+  }
+}
+
+TEST(KvWrite, MovesTheRowsAndTouchesNothingElse) {
+  const int64_t S = 3, width = 37, start = 5, total = 11;
+  std::vector<float> rows(static_cast<size_t>(S * width));
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(i) + 0.25f;
+  const DeviceArray<float> device(rows);
+  const DeviceArray<float> cache(static_cast<size_t>(total * width));
+  const Attested attested = kv_write(nullptr, device.data(), S, width, start, cache.data());
+  ok(hipDeviceSynchronize());
+  EXPECT_EQ(attested.contract, "op=copy");
+  const std::vector<float> got = cache.read();
+  for (int64_t i = 0; i < total * width; ++i) {
+    const int64_t from = i - start * width;
+    const float value = got[static_cast<size_t>(i)];
+    if (from >= 0 && from < S * width) {
+      EXPECT_EQ(value, rows[static_cast<size_t>(from)]) << i;
+    } else {
+      EXPECT_EQ(std::bit_cast<uint32_t>(value), 0xffffffffu) << i << " was not to be written";
+    }
+  }
+}
+
+TEST(Rope, TurnsInterleavedPairs) {
+  SEEDED;
+  std::mt19937_64 random = generator();
+  for (const auto& [S, heads, head_dim, rope_dims] :
+       {std::array<int64_t, 4>{1, 1, 2, 2}, {3, 5, 34, 34}, {4, 2, 48, 32}, {2, 3, 10, 0}}) {
+    const std::vector<float> x = activations(random, S * heads, head_dim);
+    std::vector<float> frequency(static_cast<size_t>(rope_dims / 2) + 1);
+    for (size_t i = 0; i < frequency.size(); ++i) {
+      frequency[i] = static_cast<float>(
+          std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim)));
+    }
+    std::vector<int32_t> positions(static_cast<size_t>(S));
+    for (int32_t& p : positions) p = static_cast<int32_t>(random() % 8192);
+    positions[0] = 0;
+    const DeviceArray<float> device_x(x), device_frequency(frequency);
+    const DeviceArray<int32_t> device_positions(positions);
+    std::vector<double> want(x.size()), bound(x.size());
+    for (size_t i = 0; i < x.size(); i += 2) {
+      const int64_t pair = static_cast<int64_t>(i) % head_dim / 2;
+      const size_t s = i / static_cast<size_t>(heads * head_dim);
+      if (pair >= rope_dims / 2) {
+        want[i] = x[i], want[i + 1] = x[i + 1];
+        continue;
+      }
+      // The angle is defined in f32: one product, rounded.
+      const double angle = static_cast<float>(positions[s]) * frequency[static_cast<size_t>(pair)];
+      want[i] = x[i] * std::cos(angle) - x[i + 1] * std::sin(angle);
+      want[i + 1] = x[i] * std::sin(angle) + x[i + 1] * std::cos(angle);
+      bound[i] = bound[i + 1] = (std::abs(x[i]) + std::abs(x[i + 1])) * (2 * 2 + 2) * kUnit;
+    }
+    for (const Outcome& run : run_everywhere(x.size(), [&](float* out) {
+           return rope(nullptr, device_x.data(), device_frequency.data(), device_positions.data(), S, heads,
+                       head_dim, rope_dims, out);
+         })) {
+      EXPECT_EQ(run.attested.contract, "op=rope freq=f64 trig=2");
+      expect_within(run.out, want, bound, "rope");
+    }
+  }
+  float v = 0;
+  int32_t p = 0;
+  EXPECT_THROW(rope(nullptr, &v, &v, &p, 1, 1, 3, 2, &v), LaunchError);
+  EXPECT_THROW(rope(nullptr, &v, &v, &p, 1, 1, 4, 6, &v), LaunchError);
+}
+
+TEST(Rmsnorm, WithinItsBound) {
+  SEEDED;
+  std::mt19937_64 random = generator();
+  for (const auto& [rows, columns] :
+       {std::pair<int64_t, int64_t>{1, 1}, {3, 63}, {2, 64}, {5, 257}, {2, 1000}}) {
+    std::vector<float> x = activations(random, rows, columns);
+    for (int64_t i = 0; i < columns; ++i) x[static_cast<size_t>(i)] *= 1e-4f;  // there eps counts
+    const std::vector<float> weight = activations(random, 1, columns);
+    const DeviceArray<float> device_x(x), device_weight(weight);
+    const float eps = 1e-5f;
+    for (const Outcome& run : run_everywhere(x.size(), [&](float* out) {
+           return rmsnorm(nullptr, device_x.data(), device_weight.data(), rows, columns, eps, out);
+         })) {
+      const double chain = contract_value(run.attested.contract, "chain");
+      const double sqrt_error = contract_value(run.attested.contract, "sqrt") * 2 * kUnit;
+      EXPECT_EQ(chain, static_cast<double>((columns + 63) / 64 + 8 + 3));
+      std::vector<double> want(x.size()), bound(x.size());
+      for (int64_t row = 0; row < rows; ++row) {
+        double squares = 0;
+        for (int64_t i = 0; i < columns; ++i) {
+          const double v = x[static_cast<size_t>(row * columns + i)];
+          squares += v * v;
+        }
+        const double scale = 1 / std::sqrt(squares / static_cast<double>(columns) + eps);
+        for (int64_t i = 0; i < columns; ++i) {
+          const size_t at = static_cast<size_t>(row * columns + i);
+          want[at] = x[at] * scale * weight[static_cast<size_t>(i)];
+          // Under the root an error counts half: the sum, the division by the count, the addition of eps.
+          // Then root and two products.
+          bound[at] = std::abs(want[at]) * 1.0001 * (gamma_n(chain + 2) / 2 + sqrt_error + 2 * kUnit);
+        }
+      }
+      expect_within(run.out, want, bound, "rmsnorm columns=" + std::to_string(columns));
+    }
+  }
+}
+
+int32_t argmax_of(const std::vector<float>& x) {
+  const DeviceArray<float> device(x);
+  int32_t result = -1;
+  for (const Outcome& run : run_everywhere(1, [&](float* out) {
+         return argmax(nullptr, device.data(), static_cast<int64_t>(x.size()),
+                       reinterpret_cast<int32_t*>(out));
+       })) {
+    result = std::bit_cast<int32_t>(run.out[0]);
+  }
+  return result;
+}
+
+TEST(Argmax, SmallestIndexOfTheLargest) {
+  SEEDED;
+  std::mt19937_64 random = generator();
+  for (const int64_t count : {1, 255, 256, 257, 1003}) {
+    std::vector<float> x = activations(random, 1, count);
+    EXPECT_EQ(argmax_of(x), std::max_element(x.begin(), x.end()) - x.begin()) << count;
+    x.back() = 1e9f;
+    EXPECT_EQ(argmax_of(x), count - 1);
+  }
+  std::vector<float> ties(600, -3.0f);
+  EXPECT_EQ(argmax_of(ties), 0);
+  ties[300] = ties[301] = ties[556] = ties[44] = 5;
+  EXPECT_EQ(argmax_of(ties), 44);
+  ties[44] = NAN;
+  EXPECT_EQ(argmax_of(ties), 300);
+  std::fill(ties.begin(), ties.end(), -INFINITY);
+  EXPECT_EQ(argmax_of(ties), 0);
+  ties[0] = NAN;
+  EXPECT_EQ(argmax_of(ties), 1);
+}
+
+}  // namespace
+}  // namespace greta::kernels::test

@@ -1,0 +1,48 @@
+// AMD: HIP itself, and our own names over it.
+#pragma once
+
+#include <hip/hip_runtime.h>
+
+#include <cstdint>
+
+namespace greta::kernels {
+
+// CDNA has waves of 64; build with -DGRETA_AMD_WAVE=32 for the RDNA cards.
+#ifndef GRETA_AMD_WAVE
+#define GRETA_AMD_WAVE 64
+#endif
+inline constexpr int kMaxWave = 64;
+__host__ __device__ constexpr int wave_size() { return GRETA_AMD_WAVE; }
+
+__device__ __forceinline__ int linear_thread() {
+  return static_cast<int>((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x);
+}
+__device__ __forceinline__ int lane_id() { return linear_thread() % wave_size(); }
+__device__ __forceinline__ int wave_id() { return linear_thread() / wave_size(); }
+
+// Lanes of a wave run together; what is left to do is to keep the compiler from moving memory accesses
+// across.
+__device__ __forceinline__ void wave_sync() {
+  __builtin_amdgcn_fence(__ATOMIC_ACQ_REL, "wavefront");
+  __builtin_amdgcn_wave_barrier();
+}
+template <typename T>
+__device__ __forceinline__ T wave_shuffle(T value, int from) {
+  return __shfl(value, from, wave_size());
+}
+template <typename T>
+__device__ __forceinline__ T wave_shuffle_xor(T value, int mask) {
+  return __shfl_xor(value, mask, wave_size());
+}
+template <typename T>
+__device__ __forceinline__ T wave_shuffle_down(T value, int delta) {
+  return __shfl_down(value, static_cast<unsigned>(delta), wave_size());
+}
+__device__ __forceinline__ uint64_t wave_ballot(bool yes) { return __ballot(yes); }
+
+}  // namespace greta::kernels
+
+#define GRETA_SHARED(type, name, count) __shared__ type name[count]
+#define GRETA_DYNAMIC_SHARED(type, name)                                \
+  extern __shared__ __align__(16) unsigned char greta_dynamic_shared[]; \
+  type* const name = reinterpret_cast<type*>(greta_dynamic_shared)

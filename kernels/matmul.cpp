@@ -1,0 +1,20 @@
+// The dispatcher of matmul: a route is a setting, and what is launched is what it says.
+#include "kernels/matmul.hpp"
+
+#include "kernels/launch.hpp"
+
+namespace greta::kernels {
+
+Attested matmul(hipStream_t stream, Route route, const Weight& w, const float* x, int64_t rows, float* y) {
+  require_weight(w, "matmul");
+  require(x != nullptr && y != nullptr, "matmul", "x or y is null");
+  require(rows > 0, "matmul", "x has no rows");
+  if (route.unit == Unit::valu) {
+    return route.shape == Shape::gemm ? matmul_valu_gemm(stream, w, x, rows, y)
+                                      : matmul_valu_gemv(stream, w, x, rows, y);
+  }
+  return route.shape == Shape::gemm ? matmul_mfma_gemm(stream, w, x, rows, y)
+                                    : matmul_mfma_gemv(stream, w, x, rows, y);
+}
+
+}  // namespace greta::kernels
