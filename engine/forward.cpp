@@ -1,0 +1,197 @@
+#include "engine/forward.hpp"
+
+#include <numeric>
+
+#include "datasets/error.hpp"
+#include "engine/routes.hpp"
+
+namespace greta::engine {
+
+using kernels::Attested;
+using kernels::hip_check;
+
+void reserve(Workspace& ws, const Config& c, int64_t rows, int64_t positions, int64_t logit_rows) {
+  if (ws.logits.size() < static_cast<size_t>(logit_rows * c.vocabulary))
+    ws.logits = Floats(static_cast<size_t>(logit_rows * c.vocabulary));
+  if (rows <= ws.rows && positions <= ws.positions) return;
+  ws.rows = std::max(rows, ws.rows);
+  ws.positions = std::max(positions, ws.positions);
+  const auto floats = [&](int64_t width) { return Floats(static_cast<size_t>(ws.rows * width)); };
+  ws.tokens = kernels::DeviceBuffer<int32_t>(static_cast<size_t>(ws.rows));
+  ws.token_positions = kernels::DeviceBuffer<int32_t>(static_cast<size_t>(ws.rows));
+  ws.top1 = kernels::DeviceBuffer<int32_t>(1);
+  ws.x = floats(c.embedding);
+  ws.norm = floats(c.embedding);
+  ws.q = floats(c.heads * c.head_dim);
+  ws.k = floats(c.kv_heads * c.head_dim);
+  ws.v = floats(c.kv_heads * c.head_dim);
+  ws.q_rope = floats(c.heads * c.head_dim);
+  ws.k_rope = floats(c.kv_heads * c.head_dim);
+  ws.scores = floats(c.heads * ws.positions);
+  ws.weights = floats(c.heads * ws.positions);
+  ws.pv = floats(c.heads * c.head_dim);
+  ws.wo = floats(c.embedding);
+  ws.residual = floats(c.embedding);
+  ws.gate = floats(c.feed_forward);
+  ws.up = floats(c.feed_forward);
+  ws.act = floats(c.feed_forward);
+  ws.down = floats(c.embedding);
+}
+
+ForwardPass::ForwardPass(const Config& config, const Settings& settings, const Weights& weights,
+                         const Floats& frequencies, Cache& cache, Workspace& workspace, hipStream_t stream,
+                         const Taps& taps, TapDelivery& delivery, std::span<const int32_t> tokens,
+                         LogitRows rows)
+    : c_(config),
+      settings_(settings),
+      weights_(weights),
+      frequencies_(frequencies),
+      cache_(cache),
+      ws_(workspace),
+      stream_(stream),
+      taps_(taps),
+      delivery_(delivery),
+      tokens_(tokens),
+      start_(cache.length),
+      S_(static_cast<int64_t>(tokens.size())),
+      T_(start_ + S_),
+      logit_rows_(rows == LogitRows::all ? S_ : 1),
+      positions_(tokens.size()),
+      cache_positions_(static_cast<size_t>(T_)) {
+  std::iota(positions_.begin(), positions_.end(), static_cast<int32_t>(start_));
+  std::iota(cache_positions_.begin(), cache_positions_.end(), 0);
+  reserve(ws_, c_, S_, T_, logit_rows_);
+}
+
+std::vector<int64_t> ForwardPass::shape(Stage stage) const {
+  const bool head = stage == Stage::final_norm || stage == Stage::logits;
+  return shape_of(stage, {head ? logit_rows_ : S_, T_, c_.embedding, c_.heads, c_.kv_heads, c_.head_dim,
+                          c_.feed_forward, c_.vocabulary});
+}
+
+template <typename Launch>
+void ForwardPass::run(Stage stage, int layer, const Floats& out, Launch&& launch) {
+  if (settings_.poison) {
+    const auto sizes = shape(stage);
+    const auto count = std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
+    hip_check(hipMemsetAsync(out.data(), 0xFF, static_cast<size_t>(count) * sizeof(float), stream_),
+              "hipMemsetAsync");
+  }
+  tap(stage, layer, out.data(), launch());
+}
+
+void ForwardPass::tap(Stage stage, int layer, const float* data, const Attested& ran) {
+  if (!taps_.wants(stage, layer)) return;
+  const bool over_cache = stage == Stage::k_cache || stage == Stage::v_cache;
+  auto dims = shape(stage);
+  TapRecord record;
+  record.stage = stage;
+  record.layer = layer;
+  record.positions = over_cache ? cache_positions_ : positions_;
+  record.positions.erase(record.positions.begin(), record.positions.end() - dims[0]);
+  record.kernel = ran.kernel;
+  record.contract = ran.contract;
+  delivery_.send(std::move(record), std::move(dims), data);
+}
+
+Attested ForwardPass::matmul(const LoadedWeight& w, const float* x, int64_t rows, float* y) {
+  return kernels::matmul(stream_, choose_route(settings_.unit, settings_.shape, rows), w.view, x, rows, y);
+}
+
+void ForwardPass::upload() {
+  const size_t bytes = tokens_.size() * sizeof(int32_t);
+  hip_check(hipMemcpyAsync(ws_.tokens.data(), tokens_.data(), bytes, hipMemcpyHostToDevice, stream_),
+            "tokens");
+  hip_check(
+      hipMemcpyAsync(ws_.token_positions.data(), positions_.data(), bytes, hipMemcpyHostToDevice, stream_),
+      "positions");
+}
+
+void ForwardPass::enqueue() {
+  upload();
+  run(Stage::embed, -1, ws_.x, [&] {
+    return kernels::embed(stream_, weights_.token_embd->view, ws_.tokens.data(), S_, ws_.x.data());
+  });
+  for (int index = 0; index < c_.layers; ++index) {
+    attention(index);
+    feed_forward(index);
+  }
+  head();
+}
+
+void ForwardPass::attention(int index) {
+  const LayerWeights& w = weights_.layers[static_cast<size_t>(index)];
+  const int64_t kv_width = c_.kv_heads * c_.head_dim;
+  Floats& keys = cache_.keys[static_cast<size_t>(index)];
+  Floats& values = cache_.values[static_cast<size_t>(index)];
+
+  run(Stage::attn_norm, index, ws_.norm, [&] {
+    return kernels::rmsnorm(stream_, ws_.x.data(), w.attn_norm->f32(), S_, c_.embedding, c_.norm_eps,
+                            ws_.norm.data());
+  });
+  run(Stage::q, index, ws_.q, [&] { return matmul(*w.q, ws_.norm.data(), S_, ws_.q.data()); });
+  run(Stage::k, index, ws_.k, [&] { return matmul(*w.k, ws_.norm.data(), S_, ws_.k.data()); });
+  run(Stage::v, index, ws_.v, [&] { return matmul(*w.v, ws_.norm.data(), S_, ws_.v.data()); });
+  const auto rope = [&](const Floats& from, int64_t heads, const Floats& to) {
+    return kernels::rope(stream_, from.data(), frequencies_.data(), ws_.token_positions.data(), S_, heads,
+                         c_.head_dim, c_.rope_dims, to.data());
+  };
+  run(Stage::q_rope, index, ws_.q_rope, [&] { return rope(ws_.q, c_.heads, ws_.q_rope); });
+  run(Stage::k_rope, index, ws_.k_rope, [&] { return rope(ws_.k, c_.kv_heads, ws_.k_rope); });
+
+  // The cache is poisoned once, at reset: rows of earlier calls must stay.
+  tap(Stage::k_cache, index, keys.data(),
+      kernels::kv_write(stream_, ws_.k_rope.data(), S_, kv_width, start_, keys.data()));
+  tap(Stage::v_cache, index, values.data(),
+      kernels::kv_write(stream_, ws_.v.data(), S_, kv_width, start_, values.data()));
+
+  run(Stage::qk, index, ws_.scores, [&] {
+    return kernels::qk(stream_, ws_.q_rope.data(), keys.data(), S_, start_, c_.heads, c_.kv_heads,
+                       c_.head_dim, ws_.scores.data());
+  });
+  run(Stage::softmax, index, ws_.weights,
+      [&] { return kernels::softmax(stream_, ws_.scores.data(), S_ * c_.heads, T_, ws_.weights.data()); });
+  Attested attended;
+  run(Stage::pv, index, ws_.pv, [&] {
+    attended = kernels::pv(stream_, ws_.weights.data(), values.data(), S_, T_, c_.heads, c_.kv_heads,
+                           c_.head_dim, ws_.pv.data());
+    return attended;
+  });
+  // Unfused attention leaves its output where pv wrote it: the same memory, read as [S, H·Dh].
+  tap(Stage::attn_out, index, ws_.pv.data(), {attended.kernel, "op=copy"});
+  run(Stage::wo, index, ws_.wo, [&] { return matmul(*w.wo, ws_.pv.data(), S_, ws_.wo.data()); });
+  run(Stage::attn_residual, index, ws_.residual, [&] {
+    return kernels::add(stream_, ws_.x.data(), ws_.wo.data(), S_ * c_.embedding, ws_.residual.data());
+  });
+}
+
+void ForwardPass::feed_forward(int index) {
+  const LayerWeights& w = weights_.layers[static_cast<size_t>(index)];
+  run(Stage::ffn_norm, index, ws_.norm, [&] {
+    return kernels::rmsnorm(stream_, ws_.residual.data(), w.ffn_norm->f32(), S_, c_.embedding, c_.norm_eps,
+                            ws_.norm.data());
+  });
+  run(Stage::ffn_gate, index, ws_.gate,
+      [&] { return matmul(*w.gate, ws_.norm.data(), S_, ws_.gate.data()); });
+  run(Stage::ffn_up, index, ws_.up, [&] { return matmul(*w.up, ws_.norm.data(), S_, ws_.up.data()); });
+  run(Stage::ffn_act, index, ws_.act, [&] {
+    return kernels::swiglu(stream_, ws_.gate.data(), ws_.up.data(), S_ * c_.feed_forward, ws_.act.data());
+  });
+  run(Stage::ffn_down, index, ws_.down, [&] { return matmul(*w.down, ws_.act.data(), S_, ws_.down.data()); });
+  run(Stage::ffn_residual, index, ws_.x, [&] {
+    return kernels::add(stream_, ws_.residual.data(), ws_.down.data(), S_ * c_.embedding, ws_.x.data());
+  });
+}
+
+void ForwardPass::head() {
+  const float* rows = ws_.x.data() + (S_ - logit_rows_) * c_.embedding;
+  run(Stage::final_norm, -1, ws_.norm, [&] {
+    return kernels::rmsnorm(stream_, rows, weights_.output_norm->f32(), logit_rows_, c_.embedding,
+                            c_.norm_eps, ws_.norm.data());
+  });
+  run(Stage::logits, -1, ws_.logits,
+      [&] { return matmul(*weights_.output, ws_.norm.data(), logit_rows_, ws_.logits.data()); });
+  kernels::argmax(stream_, ws_.logits.data() + last_row() * c_.vocabulary, c_.vocabulary, ws_.top1.data());
+}
+
+}  // namespace greta::engine
