@@ -1,0 +1,117 @@
+#include <fmt/format.h>
+#include <tbb/parallel_for.h>
+
+#include <limits>
+
+#include "reference/dot.hpp"
+#include "reference/rounding.hpp"
+#include "reference/stages.hpp"
+
+namespace greta::reference {
+namespace {
+
+using Eigen::Index;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+DotArithmetic arithmetic_of(const Contract& contract, double scale) {
+  return {.chain = static_cast<double>(*contract.chain), .extra = 0, .scale = scale};
+}
+
+std::string dot_reason(std::string_view what, Index terms, const Contract& contract) {
+  return fmt::format(
+      "{}, {} terms, {} additions in f32: expected = 7.13·2^-24·sqrt({}·‖p‖² + {}·max|partial sum|²) + "
+      "2^-24·|y|; "
+      "certain = γ_{}·Σ|p| + 2^-24·|y|",
+      what, terms, *contract.chain, *contract.chain + 1, *contract.chain, *contract.chain + 1);
+}
+
+}  // namespace
+
+// The scale 1/sqrt(Dh): two roundings more where it is computed in f32, and one of the product.
+Errors qk(const Request& in) {
+  const auto& config = in.config();
+  const Matrix q = in.operand(0), keys = rounded(*in.contract.w, in.operand(1));
+  const Index S = q.rows(), T = keys.rows(), Dh = config.head_dim, group = config.heads / config.kv_heads;
+  const double scale = 1 / std::sqrt(static_cast<double>(Dh));
+
+  auto errors = Errors::of_shape(S, config.heads * T);
+  tbb::parallel_for(Index{0}, static_cast<Index>(config.heads), [&](Index h) {
+    const DotOperand x(rounded(*in.contract.x, q.middleCols(h * Dh, Dh)));
+    dot_products(x, keys.middleCols(h / group * Dh, Dh), arithmetic_of(in.contract, scale), errors, h * T);
+    for (Index s = 0; s < S; ++s) {
+      for (Index t = 0; t < T; ++t) {
+        const Index column = h * T + t;
+        const double y = std::abs(errors.value(s, column));
+        errors.certain(s, column) += 3 * kU * y + kTiny;
+        errors.linear(s, column) += 3 * kU * y + kTiny;
+        if (t <= in.position(s)) continue;
+        errors.value(s, column) = -kInfinity;
+        errors.certain(s, column) = errors.rms(s, column) = errors.linear(s, column) = 0;
+      }
+    }
+  });
+  errors.reason =
+      dot_reason("qk", Dh, in.contract) + ", and 3·2^-24·|y| for the scale; -inf above the position";
+  return errors;
+}
+
+// e_i = exp(x_i − max): relative error u|x_i − max| of the subtraction (the maximum is exact) and exp's ulps;
+// the sum adds the mean of those and its own additions; then the division. Where exp is subnormal in f32 a
+// kernel may flush it to zero.
+Errors softmax(const Request& in) {
+  const Matrix x = in.operand(0);
+  const Index T = in.call.T(), heads = in.config().heads;
+  const double exp_error = *in.contract.exp_ulp * kUlp, division = *in.contract.div_ulp * kUlp,
+               chain = *in.contract.chain;
+
+  auto errors = Errors::of_shape(x.rows(), x.cols());
+  tbb::parallel_for(Index{0}, x.rows() * heads, [&](Index row) {
+    const Index s = row / heads, begin = row % heads * T;
+    const auto scores = x.row(s).segment(begin, T).array();
+    const double largest = scores.maxCoeff<Eigen::PropagateNaN>();
+    auto value = errors.value.row(s).segment(begin, T).array();
+    auto own = errors.linear.row(s).segment(begin, T).array();
+    for (Index t = 0; t < T; ++t) {
+      const double distance = scores(t) - largest;
+      value(t) = std::exp(distance);
+      own(t) = std::isinf(distance) ? 0 : kU * std::abs(distance) + exp_error;
+    }
+    const double sum = value.sum(), underflow = static_cast<double>(T) * kNormal / sum;
+    const double mean = (value * own).sum() / sum + underflow;
+    const double spread = kU * std::sqrt(chain * (value.square().sum() / (sum * sum) + 1));
+    value /= sum;
+    const auto relative = own + mean + division;
+    const auto floor =
+        (scores == -kInfinity).select(0.0, Eigen::ArrayXXd::Constant(1, T, kNormal / sum + kNormal));
+    const double total = gamma(chain);
+    errors.certain.row(s).segment(begin, T).array() =
+        value * ((relative + total) * (1 + 2 * (relative + total))) + floor;
+    errors.rms.row(s).segment(begin, T).array() = value * spread;
+    own = (value * (relative * (1 + 2 * relative)) + floor).eval();
+  });
+  errors.reason = fmt::format(
+      "softmax over T={}, exp {} ulp, {} additions, division {} ulp in f32: certain = |p|·(2^-24·|x−max| + "
+      "{}·2^-23 + their mean + γ_{} + {}·2^-23) + 2^-126; "
+      "expected takes the additions as independent",
+      T, *in.contract.exp_ulp, chain, *in.contract.div_ulp, *in.contract.exp_ulp, chain,
+      *in.contract.div_ulp);
+  return errors;
+}
+
+Errors pv(const Request& in) {
+  const auto& config = in.config();
+  const Matrix p = in.operand(0), values = rounded(*in.contract.w, in.operand(1));
+  const Index S = p.rows(), T = values.rows(), Dh = config.head_dim, group = config.heads / config.kv_heads;
+
+  auto errors = Errors::of_shape(S, config.heads * Dh);
+  tbb::parallel_for(Index{0}, static_cast<Index>(config.heads), [&](Index h) {
+    const DotOperand x(rounded(*in.contract.x, p.middleCols(h * T, T)));
+    const Matrix of_head = values.middleCols(h / group * Dh, Dh).transpose();
+    dot_products(x, of_head, arithmetic_of(in.contract, 1), errors, h * Dh);
+  });
+  errors.reason = dot_reason("pv", T, in.contract);
+  return errors;
+}
+
+}  // namespace greta::reference

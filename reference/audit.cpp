@@ -1,0 +1,178 @@
+// The reference judged: elements of a stage once more, in double-double, from the same operands. Each formula
+// is written a second time here, element by element, so that a slip in the matrix form shows too.
+#include <algorithm>
+#include <limits>
+#include <random>
+
+#include "datasets/error.hpp"
+#include "reference/audit.hpp"
+#include "reference/config.hpp"
+#include "reference/rope.hpp"
+#include "reference/rounding.hpp"
+
+namespace greta::reference {
+namespace {
+
+using Eigen::Index;
+
+// One element of a stage; operands are fetched once.
+class Element {
+ public:
+  explicit Element(const Request& in) : in_(in) {
+    for (size_t i = 0; i < operands_of(in.stage, in.layer).size(); ++i) operands_.push_back(in.operand(i));
+    const auto weight = weight_of(in.model, in.stage, in.layer);
+    if (weight.empty()) return;
+    weight_ = weight;
+    row_.resize(static_cast<size_t>(in.model.weight_info(weight).columns));
+  }
+
+  DoubleDouble operator()(Index s, Index column) {
+    switch (in_.stage) {
+      case Stage::embed:
+        return embed(s, column);
+      case Stage::attn_norm:
+      case Stage::ffn_norm:
+      case Stage::final_norm:
+        return norm(s, column);
+      case Stage::q_rope:
+      case Stage::k_rope:
+        return rope(s, column);
+      case Stage::k_cache:
+      case Stage::v_cache:
+      case Stage::attn_out:
+        return x()(s, column);
+      case Stage::qk:
+        return score(s, column);
+      case Stage::softmax:
+        return weight_of_attention(s, column);
+      case Stage::pv:
+        return mixed(s, column);
+      case Stage::attn_residual:
+      case Stage::ffn_residual:
+        return two_sum(x()(s, column), y()(s, column));
+      case Stage::ffn_act:
+        return gated(s, column);
+      default:
+        return product(s, column);
+    }
+  }
+
+ private:
+  const Matrix& x() const { return operands_[0]; }
+  const Matrix& y() const { return operands_[1]; }
+  double of_x(double value) const { return round_to(*in_.contract.x, value); }
+  double of_w(double value) const { return round_to(*in_.contract.w, round_to(kF32, value)); }
+
+  DoubleDouble embed(Index s, Index column) {
+    std::vector<double> row(static_cast<size_t>(in_.config().embedding));
+    in_.model.weight_row("token_embd.weight", in_.call.tokens[static_cast<size_t>(s)], row);
+    const double value = row[static_cast<size_t>(column)];
+    return *in_.contract.w == Rounding::f32 ? value : of_w(value);
+  }
+
+  DoubleDouble norm(Index s, Index column) {
+    in_.model.weight_row(weight_, 0, row_);
+    DoubleDouble sum = 0;
+    for (Index k = 0; k < x().cols(); ++k) sum = sum + two_product(x()(s, k), x()(s, k));
+    const auto mean =
+        sum / DoubleDouble(static_cast<double>(x().cols())) + DoubleDouble(in_.config().norm_eps);
+    return two_product(x()(s, column), row_[static_cast<size_t>(column)]) / sqrt(mean);
+  }
+
+  DoubleDouble product(Index s, Index column) {
+    in_.model.weight_row(weight_, column, row_);
+    DoubleDouble sum = 0;
+    for (Index k = 0; k < x().cols(); ++k)
+      sum = sum + two_product(of_x(x()(s, k)), of_w(row_[static_cast<size_t>(k)]));
+    return sum;
+  }
+
+  // base^(-2i/dims)/factor as exp(-2i/dims·log(base)); then in f32 as declared, times the position, in f32.
+  DoubleDouble angle(Index s, Index i) const {
+    const auto& config = in_.config();
+    auto frequency = exp(log(config.rope_base) * DoubleDouble(-2.0 * static_cast<double>(i)) /
+                         DoubleDouble(static_cast<double>(config.rope_dims)));
+    if (!config.rope_factors.empty())
+      frequency = frequency / DoubleDouble(config.rope_factors[static_cast<size_t>(i)]);
+    const double position = in_.position(s);
+    if (!in_.contract.freq_f64) return frequency * DoubleDouble(position);
+    return round_to(kF32, position * round_to(kF32, frequency.value()));
+  }
+
+  DoubleDouble rope(Index s, Index column) const {
+    const Index d = column % in_.config().head_dim;
+    if (d >= in_.config().rope_dims) return x()(s, column);
+    const auto turn = sine_cosine(angle(s, d / 2));
+    const Index first = column - d % 2;
+    const DoubleDouble x0 = x()(s, first), x1 = x()(s, first + 1);
+    return d % 2 == 0 ? x0 * turn.cosine - x1 * turn.sine : x0 * turn.sine + x1 * turn.cosine;
+  }
+
+  Index kv_head(Index h) const { return h / (in_.config().heads / in_.config().kv_heads); }
+
+  DoubleDouble score(Index s, Index column) const {
+    const Index T = in_.call.T(), h = column / T, t = column % T, Dh = in_.config().head_dim;
+    if (t > in_.position(s)) return -std::numeric_limits<double>::infinity();
+    DoubleDouble sum = 0;
+    for (Index d = 0; d < Dh; ++d)
+      sum =
+          sum + two_product(of_x(x()(s, h * Dh + d)), round_to(*in_.contract.w, y()(t, kv_head(h) * Dh + d)));
+    return sum / sqrt(DoubleDouble(static_cast<double>(Dh)));
+  }
+
+  DoubleDouble weight_of_attention(Index s, Index column) const {
+    const Index T = in_.call.T(), begin = column / T * T;
+    const double largest = x().row(s).segment(begin, T).maxCoeff();
+    DoubleDouble sum = 0;
+    for (Index t = 0; t < T; ++t) sum = sum + exp(two_sum(x()(s, begin + t), -largest));
+    return exp(two_sum(x()(s, column), -largest)) / sum;
+  }
+
+  DoubleDouble mixed(Index s, Index column) const {
+    const Index T = in_.call.T(), Dh = in_.config().head_dim, h = column / Dh, d = column % Dh;
+    DoubleDouble sum = 0;
+    for (Index t = 0; t < T; ++t)
+      sum =
+          sum + two_product(of_x(x()(s, h * T + t)), round_to(*in_.contract.w, y()(t, kv_head(h) * Dh + d)));
+    return sum;
+  }
+
+  DoubleDouble gated(Index s, Index column) const {
+    const double gate = x()(s, column);
+    return two_product(gate, y()(s, column)) / (DoubleDouble(1) + exp(DoubleDouble(-gate)));
+  }
+
+  const Request& in_;
+  std::vector<Matrix> operands_;
+  std::string weight_;
+  std::vector<double> row_;
+};
+
+}  // namespace
+
+double audit_values(const Request& in, const Matrix& value, const Matrix& expected, int samples,
+                    uint64_t seed) {
+  if (samples <= 0 || value.size() == 0) fail_internal("an audit needs samples");
+  Element element(in);
+  std::mt19937_64 random(seed);
+  double worst = 0;
+  for (int i = 0; i < samples; ++i) {
+    const auto at = static_cast<Index>(random() % static_cast<uint64_t>(value.size()));
+    const double v = value.data()[at], bound = expected.data()[at];
+    const auto exact = element(at / value.cols(), at % value.cols());
+    if (v == exact.high && exact.low == 0) continue;  // infinities, and what is only moved
+    const double error = std::abs(((DoubleDouble(v) - exact).value()));
+    if (std::isnan(v) && std::isnan(exact.high)) continue;
+    worst = std::max(worst, std::isnan(error) ? std::numeric_limits<double>::infinity() : error / bound);
+  }
+  return worst;
+}
+
+double audit(const Model& model, Stage stage, int layer, const Call& call, const Contract& contract,
+             const Fetch& fetch, int samples, uint64_t seed) {
+  const Request request{model, stage, layer, call, contract, fetch};
+  const auto bounded = judge(errors_of(request));
+  return audit_values(request, bounded.value, bounded.expected, samples, seed);
+}
+
+}  // namespace greta::reference

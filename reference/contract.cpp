@@ -1,0 +1,137 @@
+#include "reference/contract.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <functional>
+#include <set>
+#include <vector>
+
+#include "datasets/error.hpp"
+#include "datasets/nearest.hpp"
+
+namespace greta::reference {
+namespace {
+
+// The keys that an operation needs (docs/contracts.md).
+struct Operation {
+  std::string_view name;
+  std::vector<std::string_view> keys;
+};
+
+const std::vector<Operation>& operations() {
+  static const std::vector<std::string_view> dot = {"x", "w", "acc", "chain", "out", "unit"};
+  static const std::vector<Operation> table = {
+      {"copy", {}},
+      {"embed", {"w"}},
+      {"dequant", {"w"}},
+      {"rmsnorm", {"chain", "sqrt"}},
+      {"matmul", dot},
+      {"rope", {"freq", "trig"}},
+      {"qk", dot},
+      {"softmax", {"chain", "exp", "div"}},
+      {"pv", dot},
+      {"add", {}},
+      {"swiglu", {"exp", "div"}},
+  };
+  return table;
+}
+
+struct Word {
+  std::string_view contract, key, value;
+};
+
+[[noreturn]] void refuse(const Word& word, std::string_view why) {
+  fail_invalid("contract '{}': {}={}: {}", word.contract, word.key, word.value, why);
+}
+
+Rounding rounding(const Word& word, bool only_f32 = false) {
+  if (word.value == "f32") return Rounding::f32;
+  if (only_f32) refuse(word, "only f32 is known");
+  if (word.value == "f16") return Rounding::f16;
+  if (word.value == "bf16") return Rounding::bf16;
+  refuse(word, "the known types are f32, f16 and bf16");
+}
+
+int integer(const Word& word) {
+  int number = 0;
+  const auto* end = word.value.data() + word.value.size();
+  const auto parsed = std::from_chars(word.value.data(), end, number);
+  if (parsed.ec != std::errc() || parsed.ptr != end || number < 0 || number > 1'000'000'000)
+    refuse(word, "an integer from 0 to 1000000000 is needed");
+  return number;
+}
+
+std::string one_of(const Word& word, std::span<const std::string_view> known) {
+  for (const auto value : known)
+    if (word.value == value) return std::string(value);
+  refuse(word, fmt::format("the known values are {}", fmt::join(known, ", ")));
+}
+
+void set(Contract& contract, const Word& word) {
+  static constexpr std::array<std::string_view, 1> units = {"ieee"};
+  static constexpr std::array<std::string_view, 2> freqs = {"f64", "f32"};
+  static const std::vector<std::pair<std::string, std::function<void(Contract&, const Word&)>>> setters = {
+      {"x", [](Contract& c, const Word& w) { c.x = rounding(w); }},
+      {"w", [](Contract& c, const Word& w) { c.w = rounding(w); }},
+      {"acc", [](Contract& c, const Word& w) { c.acc = rounding(w, true); }},
+      {"out", [](Contract& c, const Word& w) { c.out = rounding(w, true); }},
+      {"chain", [](Contract& c, const Word& w) { c.chain = integer(w); }},
+      {"unit", [](Contract& c, const Word& w) { c.unit = one_of(w, units); }},
+      {"exp", [](Contract& c, const Word& w) { c.exp_ulp = integer(w); }},
+      {"trig", [](Contract& c, const Word& w) { c.trig_ulp = integer(w); }},
+      {"sqrt", [](Contract& c, const Word& w) { c.sqrt_ulp = integer(w); }},
+      {"div", [](Contract& c, const Word& w) { c.div_ulp = integer(w); }},
+      {"freq", [](Contract& c, const Word& w) { c.freq_f64 = one_of(w, freqs) == "f64"; }},
+  };
+  std::vector<std::string> known;
+  for (const auto& [key, setter] : setters) {
+    if (key == word.key) return setter(contract, word);
+    known.push_back(key);
+  }
+  fail_invalid("contract '{}': {}", word.contract, unknown_name("key", word.key, known));
+}
+
+std::vector<std::string_view> words(std::string_view text) {
+  std::vector<std::string_view> out;
+  while (!text.empty()) {
+    const auto end = std::min(text.find(' '), text.size());
+    if (end > 0) out.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+const Operation& operation(std::string_view contract, std::string_view name) {
+  std::vector<std::string> known;
+  for (const auto& row : operations()) {
+    if (row.name == name) return row;
+    known.emplace_back(row.name);
+  }
+  fail_invalid("contract '{}': {}", contract, unknown_name("operation", name, known));
+}
+
+}  // namespace
+
+Contract Contract::parse(std::string_view text) {
+  Contract contract;
+  contract.text = text;
+  std::set<std::string_view> seen;
+  for (const auto word : words(text)) {
+    const auto equals = word.find('=');
+    if (equals == std::string_view::npos) fail_invalid("contract '{}': '{}' is no key=value", text, word);
+    const Word parsed{text, word.substr(0, equals), word.substr(equals + 1)};
+    if (!seen.insert(parsed.key).second) fail_invalid("contract '{}': {} is given twice", text, parsed.key);
+    if (parsed.key == "op")
+      contract.op = operation(text, parsed.value).name;
+    else
+      set(contract, parsed);
+  }
+  if (contract.op.empty()) fail_invalid("contract '{}': no op=", text);
+  for (const auto key : operation(text, contract.op).keys)
+    if (!seen.contains(key)) fail_invalid("contract '{}': op={} needs {}=", text, contract.op, key);
+  return contract;
+}
+
+}  // namespace greta::reference

@@ -1,0 +1,100 @@
+#include <fmt/format.h>
+
+#include "datasets/error.hpp"
+#include "reference/dequantise.hpp"
+#include "reference/rounding.hpp"
+#include "reference/stages.hpp"
+
+namespace greta::reference {
+namespace {
+
+using Eigen::Index;
+
+// A weight brought to the declared type: exact where f32 holds the value, else one rounding of the difference
+// in f32, and where the type is narrower, the rounding to it, which is known but for values that f32's
+// rounding may push over the middle of two neighbours.
+void round_weights(GgmlType type, Rounding to, Errors& errors) {
+  const Format format = format_of(to);
+  for (Index i = 0; i < errors.value.size(); ++i) {
+    double& value = errors.value.data()[i];
+    const double exact = value, as_f32 = round_to(kF32, exact);
+    const bool inexact = rounds_in_f32(type) && as_f32 != exact;
+    double error = inexact ? kU * std::abs(exact) + kTiny : 0;
+    if (to != Rounding::f32) {
+      value = round_to(format, as_f32);
+      const double half = 0.5 * ulp(format, exact);
+      const bool either = inexact && std::abs(std::abs(exact - value) - half) <= 2 * ulp(kF32, exact);
+      error = either ? 2 * half : 0;
+    }
+    errors.certain.data()[i] = errors.linear.data()[i] = error;
+  }
+  errors.reason = to == Rounding::f32 ? "unpacked in f32: one rounding of the difference d·sc·q − dmin·m, "
+                                        "2^-24·|w|; other types are exact"
+                                      : "unpacked in f32 and rounded as declared: exact but for ties";
+}
+
+}  // namespace
+
+Errors embed(const Request& in) {
+  const std::string table = "token_embd.weight";
+  const auto info = in.model.weight_info(table);
+  auto errors = Errors::of_shape(in.call.S(), info.columns);
+  for (Index s = 0; s < in.call.S(); ++s) {
+    const auto token = in.call.tokens[static_cast<size_t>(s)];
+    if (token < 0 || token >= info.rows)
+      fail_invalid("token {} is outside the vocabulary of {}", token, info.rows);
+    in.model.weight_row(table, token, {errors.value.row(s).data(), static_cast<size_t>(info.columns)});
+  }
+  round_weights(info.type, *in.contract.w, errors);
+  return errors;
+}
+
+Errors dequantised_weight(const Model& model, const std::string& gguf_name, const Contract& contract) {
+  const auto info = model.weight_info(gguf_name);
+  auto errors = Errors::of_shape(info.rows, info.columns);
+  errors.value = *model.weight(gguf_name);
+  round_weights(info.type, *contract.w, errors);
+  return errors;
+}
+
+Errors copy(const Request& in) {
+  Errors errors;
+  errors.value = in.operand(0);
+  errors.certain = errors.rms = errors.linear = Matrix::Zero(errors.value.rows(), errors.value.cols());
+  errors.reason = "copied: bitwise equal";
+  return errors;
+}
+
+Errors add(const Request& in) {
+  Errors errors;
+  errors.value = in.operand(0) + in.operand(1);
+  errors.certain = errors.linear = errors.value.cwiseAbs() * kU;
+  errors.rms = Matrix::Zero(errors.value.rows(), errors.value.cols());
+  errors.reason = "one addition in f32: 2^-24·|y|";
+  return errors;
+}
+
+// With E = e^-g: relative errors E/(1+E) of exp's ulps, one rounding of 1 + E, the division, one product (two
+// when the reciprocal is multiplied). Below g = -88.7 E overflows and a correct kernel gives -0: |g|·e^g is
+// under 2^-121 there.
+Errors swiglu(const Request& in) {
+  const Matrix gate = in.operand(0), up = in.operand(1);
+  const double exp_ulp = *in.contract.exp_ulp * kUlp, div_ulp = *in.contract.div_ulp * kUlp;
+  auto errors = Errors::of_shape(gate.rows(), gate.cols());
+  for (Index i = 0; i < gate.size(); ++i) {
+    const double g = gate.data()[i], u = up.data()[i];
+    const double e = std::exp(-g), y = g / (1 + e) * u;
+    const double share = std::isinf(e) ? 1 : e / (1 + e);
+    const double floor = 0x1p-121 * std::abs(u) + kTiny;
+    errors.value.data()[i] = y;
+    errors.certain.data()[i] = std::abs(y) * (share * exp_ulp + div_ulp + 3 * kU) * (1 + 0x1p-15) + floor;
+    errors.linear.data()[i] = errors.certain.data()[i];
+  }
+  errors.reason = fmt::format(
+      "silu(gate)·up in f32, exp {} ulp, division {} ulp: (e^-g/(1+e^-g)·{}·2^-23 + {}·2^-23 + 3·2^-24)·|y| "
+      "+ 2^-121·|up|",
+      *in.contract.exp_ulp, *in.contract.div_ulp, *in.contract.exp_ulp, *in.contract.div_ulp);
+  return errors;
+}
+
+}  // namespace greta::reference
