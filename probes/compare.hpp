@@ -1,0 +1,42 @@
+// One pass over an engine's tensor and the reference: every metric at once. A comparison is always !(err <=
+// bound), so that NaN fails.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace greta::probes {
+
+struct Metrics {
+  int64_t count = 0;
+  int64_t out_of_bound = 0;    // elements with !(err <= bound); non-finite mismatches included
+  int64_t out_of_certain = 0;  // of those, beyond the certain bound: a proof
+  double bound_ratio = 0;  // max err / bound; infinite on a non-finite mismatch or an error over a bound of 0
+  double certain_ratio = 0;  // max err / certain
+  int64_t worst = -1;        // flat index of the element with the largest bound ratio
+  double worst_actual = 0, worst_expected = 0, worst_bound = 0;
+  // Over the elements that are finite on both sides; max_abs is infinite on a non-finite mismatch, max_rel
+  // leaves out references of 0. nmse = sum err^2 / sum reference^2. cosine: 1 when both are all zero, 0 when
+  // one is.
+  double max_abs = 0, max_rel = 0, mae = 0, rmse = 0, nmse = 0, cosine = 1;
+  double bias_z = 0;  // mean signed error over its standard error; 0 below two elements, infinite when all
+                      // errors are equal
+  int64_t nan_count = 0, inf_count = 0;  // in the actual tensor
+  int64_t non_finite_mismatch = 0;       // NaN or Inf where the reference has something else
+  int64_t max_ulp = 0;  // f32 units in the last place between actual and the rounded reference
+  bool pass() const { return count > 0 && out_of_bound == 0 && non_finite_mismatch == 0; }
+};
+
+// Against the reference and its bounds. All spans have the same length (Error internal otherwise). Elements
+// where both sides are the same infinity agree and stay out of the sums. The bound of an element is its
+// `expected`; a negative or NaN bound is one that nothing meets. The result depends on the values alone: not
+// on alignment, and not on the order in which blocks are judged.
+Metrics compare(std::span<const float> actual, std::span<const double> reference,
+                std::span<const double> expected, std::span<const double> certain);
+
+// Two engines' tensors against each other, with one tolerance an element (empty: 0, bitwise up to the sign of
+// zero).
+Metrics compare(std::span<const float> actual, std::span<const float> other,
+                std::span<const float> tolerance);
+
+}  // namespace greta::probes

@@ -1,0 +1,41 @@
+// A finding: what one probe says of one comparison. Everything in the reports comes from a list of these.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "datasets/trace.hpp"
+#include "probes/compare.hpp"
+
+namespace greta::probes {
+
+enum class Status {
+  pass,
+  fail,
+  invalid
+};  // invalid: a control failed or evidence is missing, so there is no verdict
+std::string_view name_of(Status);
+// fail outweighs pass, invalid outweighs both (no conclusion is drawn from a run whose controls failed).
+Status worse(Status, Status);
+
+struct Finding {
+  std::string probe;  // "stage_parity"
+  std::string mode;   // "local", "chained", or empty
+  std::string prompt, arm, phase;
+  int layer = -1;
+  std::string stage;  // a stage's name, "weight/<gguf name>", or empty when it is about the whole case
+  Status status = Status::invalid;
+  Metrics metrics;             // count = 0 when there was nothing to compare element by element
+  std::vector<int64_t> shape;  // of the tensor, so that `metrics.worst` can be unravelled
+  std::string kernel, contract;
+  std::string reason;       // the bound's reason: contract, n, norm
+  std::string message;      // one sentence for a person; required unless pass
+  std::string key() const;  // "p0_short/auto/decode0/layer_03/softmax stage_parity(local)": the report's key
+                            // and --only's filter
+  std::vector<int64_t> worst_index() const;
+};
+
+VerdictRow to_row(const Finding&);
+
+}  // namespace greta::probes

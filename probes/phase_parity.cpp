@@ -1,0 +1,75 @@
+// The same token at the same position, computed once as the last row of a prefill and once as a decode step,
+// over a cache that was filled by prefill (decode0) and token by token (decode0_stepwise), so that a prefill
+// that wrote a bad cache cannot hide itself.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "probes/probe.hpp"
+
+namespace greta::probes {
+namespace {
+
+struct PhaseParity {
+  static constexpr std::string_view name = "phase_parity";
+  static constexpr std::string_view doc =
+      "decode agrees with the last row of prefill, over a cache filled by prefill and token by token";
+
+  static Needs needs(const Options&) {
+    return {.chained = true, .phases = {"decode0", "decode0_stepwise"}, .also = {"prefill_last"}};
+  }
+
+  void check_case(const CaseView& at, Judge& judge) const {
+    for (const Place& place : at.places)
+      judge(place, [&](Finding& finding) { check(at.evidence, place, finding); });
+  }
+
+  static void check(const Evidence& evidence, const Place& place, Finding& finding) {
+    const Phase& prefill = evidence.phase("prefill_last");
+    const Phase& decode = evidence.phase(place.phase);
+    const Place prefill_place{prefill.name, place.layer, place.stage};
+    if (prefill.call.tokens != decode.call.tokens || prefill.call.start != decode.call.start)
+      throw Missing(
+          fmt::format("prefill_last and {} are not of the same token at the same position", decode.name));
+    const Tap& a = decode.tap(place.layer, place.stage);
+    const Tap& b = prefill.tap(place.layer, place.stage);
+    const ChainedRows& ra = evidence.chained_rows(place);
+    const ChainedRows& rb = evidence.chained_rows(prefill_place);
+    if (ra.envelope.size() != rb.envelope.size() || ra.envelope.size() != a.f32().size())
+      throw Missing(fmt::format("{} and {} have different sizes", place.text(), prefill_place.text()));
+
+    std::vector<float> tolerance(ra.envelope.size());
+    for (size_t i = 0; i < tolerance.size(); ++i)
+      tolerance[i] = static_cast<float>(ra.envelope[i] + rb.envelope[i]);
+    finding.kernel = fmt::format("{} | prefill: {}", a.kernel, b.kernel);
+    finding.contract = fmt::format("{} | prefill: {}", a.contract, b.contract);
+    finding.shape = a.tensor->shape();
+    finding.reason = "sum of both phases' chained envelopes";
+    finding.metrics = compare(a.f32(), b.f32(), tolerance);
+    if (finding.metrics.count == 0 || finding.metrics.pass()) return;
+    finding.status = Status::fail;
+    const Metrics& m = finding.metrics;
+    finding.message = fmt::format("{} {:.9g} but prefill_last {:.9g} at {} (ratio {:.3g}); {}", decode.name,
+                                  m.worst_actual, m.worst_expected, to_string(finding.worst_index()),
+                                  m.bound_ratio, blame(ratio(a, ra), ratio(b, rb), decode.name));
+  }
+
+  static double ratio(const Tap& tap, const ChainedRows& rows) {
+    return compare(tap.f32(), rows.value, rows.envelope, rows.envelope).bound_ratio;
+  }
+
+  static std::string blame(double decode, double prefill, const std::string& name) {
+    const std::string ratios =
+        fmt::format("against the reference: {} {:.3g}, prefill_last {:.3g}", name, decode, prefill);
+    const bool decode_out = !(decode <= 1), prefill_out = !(prefill <= 1);
+    if (decode_out && prefill_out) return fmt::format("both sides are wrong ({})", ratios);
+    if (decode_out) return fmt::format("{} is the wrong side ({})", name, ratios);
+    if (prefill_out) return fmt::format("prefill is the wrong side ({})", ratios);
+    return fmt::format("neither side alone is out of its envelope ({})", ratios);
+  }
+};
+
+REGISTER_PROBE(PhaseParity);
+
+}  // namespace
+}  // namespace greta::probes

@@ -1,0 +1,68 @@
+#include "probes/probe.hpp"
+
+#include <algorithm>
+
+#include "datasets/error.hpp"
+#include "datasets/nearest.hpp"
+
+namespace greta::probes {
+namespace {
+
+std::map<std::string, ProbeEntry, std::less<>>& registry() {
+  static std::map<std::string, ProbeEntry, std::less<>> entries;
+  return entries;
+}
+
+std::vector<std::string> split(std::string_view values) {
+  std::vector<std::string> out;
+  while (true) {
+    const auto bar = values.find('|');
+    out.emplace_back(values.substr(0, bar));
+    if (bar == std::string_view::npos) return out;
+    values = values.substr(bar + 1);
+  }
+}
+
+}  // namespace
+
+int register_probe(ProbeEntry entry) {
+  const std::string name = entry.name;
+  if (!registry().emplace(name, std::move(entry)).second) fail_internal("two probes are called '{}'", name);
+  return static_cast<int>(registry().size());
+}
+
+std::vector<const ProbeEntry*> registered_probes() {
+  std::vector<const ProbeEntry*> out;
+  for (const auto& [name, entry] : registry()) out.push_back(&entry);
+  return out;
+}
+
+const ProbeEntry& find_probe(std::string_view name) {
+  const auto it = registry().find(name);
+  if (it != registry().end()) return it->second;
+  std::vector<std::string> names;
+  for (const auto& [right, entry] : registry()) names.push_back(right);
+  throw Error(ExitCode::usage, unknown_name("probe", name, names));
+}
+
+Options complete_options(const ProbeEntry& probe, const std::map<std::string, std::string>& given) {
+  Options out;
+  std::vector<std::string> names;
+  for (const auto& option : probe.options) {
+    names.emplace_back(option.name);
+    out[names.back()] = split(option.values).front();
+  }
+  for (const auto& [name, value] : given) {
+    const auto it = std::find(names.begin(), names.end(), name);
+    if (it == names.end())
+      throw Error(ExitCode::usage, unknown_name(fmt::format("option of probe {}", probe.name), name, names));
+    const auto values = split(probe.options[static_cast<size_t>(it - names.begin())].values);
+    if (std::find(values.begin(), values.end(), value) == values.end())
+      throw Error(ExitCode::usage,
+                  unknown_name(fmt::format("{} of probe {}", name, probe.name), value, values));
+    out[name] = value;
+  }
+  return out;
+}
+
+}  // namespace greta::probes

@@ -1,0 +1,87 @@
+// Every stage against the reference. local: from the engine's own inputs to the stage, so that the first
+// failing stage is the broken one. chained: from the tokens on, within the noise that the declared arithmetic
+// makes in the reference itself.
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "probes/probe.hpp"
+
+namespace greta::probes {
+namespace {
+
+// A reference that is off by more than this share of the bound is not fit to judge.
+constexpr double kFitShare = 0.01;
+constexpr int kAuditSamples = 4;
+
+struct StageParity {
+  static constexpr std::string_view name = "stage_parity";
+  static constexpr std::string_view doc =
+      "each stage of each layer within the error bound of its declared arithmetic";
+  static constexpr Option options[] = {
+      {"mode", "local|chained",
+       "the reference starts from the engine's own inputs to the stage, or from the tokens"}};
+
+  explicit StageParity(const Options& given) : chained(given.at("mode") == "chained") {}
+  bool chained;
+
+  static Needs needs(const Options& given) {
+    const bool chained = given.at("mode") == "chained";
+    return {.operands = !chained, .chained = chained, .weights = !chained};
+  }
+
+  void check_layer(const LayerView& at, Judge& judge) const {
+    if (chained) return;
+    for (const Stage stage : at.stages)
+      judge(at.place(stage), [&](Finding& finding) { local(at, stage, finding); });
+  }
+
+  static void local(const LayerView& at, Stage stage, Finding& finding) {
+    const Tap& tap = at.tap(stage);
+    const reference::Model& model = *at.evidence.model;
+    const auto contract = reference::Contract::parse(tap.contract);
+    const reference::Fetch fetch = [&](const reference::OperandRef& ref) {
+      return operand(at.phase, model.config(), ref);
+    };
+    const auto bounded = reference::local(model, stage, at.layer, at.phase.call, contract, fetch);
+    compare_with(finding, tap, span(bounded.value), span(bounded.expected), span(bounded.certain));
+    const double audit = reference::audit(model, stage, at.layer, at.phase.call, contract, fetch,
+                                          kAuditSamples, at.evidence.seed);
+    finding.reason = fmt::format("{}; the reference is within {:.1e} of the bound on {} samples",
+                                 bounded.reason, audit, kAuditSamples);
+    if (!(audit <= kFitShare))
+      throw Missing(
+          fmt::format("the reference is not fit to judge: its own error is {:.2g} of the bound", audit));
+  }
+
+  void check_chained(const ChainedView& at, Judge& judge) const {
+    if (!chained) return;
+    judge(at.place, [&](Finding& finding) {
+      // An envelope is a quantile, so nothing is certain beyond it.
+      const std::vector<double> certain(at.value.size(), std::numeric_limits<double>::infinity());
+      compare_with(finding, at.tap(), at.value, at.envelope, certain);
+      finding.reason = "noise envelope of the reference, rerun with the roundings that each stage declares";
+    });
+  }
+
+  void check_weight(const WeightView& at, Judge& judge) const {
+    if (chained) return;
+    judge.weight(at.weight, [&](Finding& finding) {
+      if (!at.delivered) throw Missing(fmt::format("weight {} did not come from the engine", at.weight));
+      const auto contract = reference::Contract::parse(at.delivered->contract);
+      const auto bounded = reference::local_weight(at.model, at.weight, contract);
+      compare_with(finding, *at.delivered, span(bounded.value), span(bounded.expected),
+                   span(bounded.certain));
+      finding.reason = bounded.reason;
+    });
+  }
+
+  static std::span<const double> span(const reference::Matrix& m) {
+    return {m.data(), static_cast<size_t>(m.size())};
+  }
+};
+
+REGISTER_PROBE(StageParity);
+
+}  // namespace
+}  // namespace greta::probes
