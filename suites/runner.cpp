@@ -1,0 +1,243 @@
+#include "suites/runner.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "datasets/error.hpp"
+#include "reports/verdicts_json.hpp"
+#include "suites/case_run.hpp"
+#include "suites/identity.hpp"
+#include "suites/interrupt.hpp"
+#include "suites/verdict.hpp"
+#include "suites/weights.hpp"
+
+namespace greta::suites {
+namespace {
+
+void make_directory(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error && !std::filesystem::is_directory(path, error))
+    error = std::make_error_code(std::errc::not_a_directory);
+  const std::string probe = path + "/.greta-can-write";
+  if (!error && !std::ofstream(probe)) error = std::make_error_code(std::errc::permission_denied);
+  if (error)
+    fail_usage("cannot write to the output directory {}: {}; choose another with --out", path,
+               error.message());
+  std::filesystem::remove(probe, error);
+}
+
+std::vector<Prompt> load_prompts(const Suite& suite, const GgufFile& file) {
+  const auto tokenizer = Tokenizer::from(file);
+  std::vector<Prompt> prompts;
+  std::set<std::string> ids;
+  for (const auto& spec : suite.prompts) {
+    prompts.push_back(load_prompt(spec, *tokenizer));
+    if (!ids.insert(prompts.back().id).second)
+      fail_usage("two prompts have the id '{}' (the second is {}); name each once", prompts.back().id, spec);
+  }
+  return prompts;
+}
+
+class Session {
+ public:
+  Session(const Suite& suite, const RunOptions& options, const MakeEngine& make)
+      : suite_(suite),
+        options_(options),
+        make_(make),
+        file_(GgufFile::open(options.model_path)),
+        model_(file_),
+        prompts_(load_prompts(suite, file_)),
+        plan_(
+            make_plan(suite, model_.config(), prompts_, weight_names(file_, model_.config()), options.only)) {
+    make_directory(options.out_dir);
+    start_arm(first_arm());
+    describe();
+  }
+
+  reports::RunResult run() {
+    const InterruptGuard guard;
+    Meter meter(plan_.findings, work(), options_.progress);
+    Checker checker;
+    Bench bench{plan_, model_, trace_.get(), checker, meter, suite_.seed};
+    try {
+      for (const auto& arm : result_.arms) run_arm(bench, arm.name);
+      conclude_run(result_, plan_);
+      close_trace();
+    } catch (const std::exception& error) {
+      result_.interrupted = error.what();
+    }
+    checker.abandon();
+    close_quietly();
+    result_.engine_seconds = bench.engine_seconds + weight_seconds_;
+    result_.reference_seconds = checker.busy_seconds();
+    result_.wall_seconds = meter.seconds();
+    conclude_run(result_, plan_);
+    try {
+      save();
+    } catch (const std::exception& error) {
+      if (!result_.interrupted.empty()) result_.interrupted += "; then ";
+      result_.interrupted += error.what();
+      conclude_run(result_, plan_);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  const Arm& first_arm() const {
+    for (const auto& arm : suite_.arms)
+      if (uses(arm.name)) return arm;
+    fail_internal("the plan has no arm");
+  }
+
+  bool uses(const std::string& arm) const {
+    const auto of_arm = [&](const Case& item) { return item.arm.name == arm; };
+    const auto& rows = plan_.weights.at(arm);
+    return std::any_of(plan_.cases.begin(), plan_.cases.end(), of_arm) ||
+           std::any_of(rows.begin(), rows.end(), [](const auto& row) { return !row.empty(); });
+  }
+
+  engine::Settings settings(const Arm& arm) const {
+    engine::Settings settings;
+    settings.unit = engine::parse_unit(arm.unit);
+    settings.shape = engine::parse_shape(arm.shape);
+    settings.wave = options_.wave;
+    settings.threads = options_.threads;
+    settings.order_seed = options_.order_seed;
+    settings.context = plan_.positions;
+    return settings;
+  }
+
+  // One arm's engines at a time: each holds the weights.
+  void start_arm(const Arm& arm) {
+    if (engine_arm_ == arm.name) return;
+    engine_.reset();
+    repeat_.reset();
+    engine_ = make_(file_, settings(arm));
+    engine_arm_ = arm.name;
+    const auto repeats = [&](const Case& item) { return item.arm.name == arm.name && item.repeats; };
+    if (std::none_of(plan_.cases.begin(), plan_.cases.end(), repeats)) return;
+    auto other = settings(arm);
+    other.order_seed = options_.order_seed.value_or(suite_.seed) + 1;
+    repeat_ = make_(file_, other);
+    if (engine_->backend() == "host")
+      repeat_note_ = fmt::format("the lanes in another order (order_seed {})", *other.order_seed);
+  }
+
+  void describe() {
+    result_.title = suite_.title;
+    result_.suite_path = suite_.path;
+    result_.identity = identify(file_, prompts_, *engine_, options_.command_line);
+    result_.reference = reference::instruction_sets();
+    result_.layers = static_cast<int>(model_.config().layers);
+    for (const auto& prompt : prompts_) result_.prompts.push_back(prompt.id);
+    result_.phases = plan_.phases;
+    for (const auto& arm : suite_.arms)
+      if (uses(arm.name))
+        result_.arms.push_back(
+            {.name = arm.name, .settings = fmt::format("unit={} shape={}", arm.unit, arm.shape)});
+    result_.planned = plan_.tensors;
+    result_.rerun = options_.command_line;
+    if (options_.keep_trace)
+      trace_ = std::make_unique<TraceWriter>(options_.out_dir + "/trace.h5", result_.identity);
+  }
+
+  int64_t work() const {
+    int64_t sum = 0;
+    for (const auto& item : plan_.cases) sum += Passes::cost(item);
+    return sum;
+  }
+
+  void run_arm(Bench& bench, const std::string& name) {
+    start_arm(*std::find_if(suite_.arms.begin(), suite_.arms.end(),
+                            [&](const Arm& arm) { return arm.name == name; }));
+    check_weights(bench, name);
+    for (const auto& item : plan_.cases) {
+      if (item.arm.name != name) continue;
+      CaseRun run(bench, item);
+      try {
+        run.run(*engine_, repeat_.get(), repeat_note_);
+      } catch (...) {
+        bench.checker.abandon();
+        add(run.findings());
+        throw;
+      }
+      add(run.findings());
+      if (trace_) trace_->flush();
+      conclude_run(result_, plan_);
+      result_.engine_seconds = bench.engine_seconds + weight_seconds_;
+      result_.reference_seconds = bench.checker.busy_seconds();
+      result_.wall_seconds = bench.meter.seconds();
+      // A run that dies here says so itself: what is missing makes it INVALID until the last case is done.
+      save();
+    }
+  }
+
+  void check_weights(Bench& bench, const std::string& arm) {
+    const bool write = bench.trace && arm == result_.arms.front().name;
+    WeightRun run(bench, arm);
+    try {
+      run.run(*engine_, write);
+    } catch (...) {
+      bench.checker.abandon();
+      weight_seconds_ += run.engine_seconds();
+      add(run.findings());
+      throw;
+    }
+    weight_seconds_ += run.engine_seconds();
+    add(run.findings());
+  }
+
+  void add(std::vector<probes::Finding> findings) {
+    std::move(findings.begin(), findings.end(), std::back_inserter(result_.findings));
+  }
+
+  void save() const { reports::write_verdicts_json(result_, options_.out_dir + "/verdicts.json"); }
+
+  void close_trace() {
+    if (!trace_) return;
+    std::vector<VerdictRow> rows;
+    for (const auto& finding : result_.findings) rows.push_back(to_row(finding));
+    trace_->write_verdicts(rows);
+    trace_->close();
+  }
+
+  // After an interruption: what is queued goes to disk if the disk lets it, and the trace stays marked
+  // incomplete.
+  void close_quietly() {
+    try {
+      if (trace_ && !result_.interrupted.empty()) trace_->flush();
+    } catch (const std::exception&) {  // it is in `interrupted` already
+    }
+    trace_.reset();
+  }
+
+  const Suite& suite_;
+  const RunOptions& options_;
+  const MakeEngine& make_;
+  GgufFile file_;
+  reference::Model model_;
+  std::vector<Prompt> prompts_;
+  Plan plan_;
+  std::unique_ptr<EnginePort> engine_, repeat_;
+  std::string engine_arm_, repeat_note_;
+  std::unique_ptr<TraceWriter> trace_;
+  reports::RunResult result_;
+  double weight_seconds_ = 0;
+};
+
+}  // namespace
+
+reports::RunResult run(const Suite& suite, const RunOptions& options) {
+  return run(suite, options, make_engine);
+}
+
+reports::RunResult run(const Suite& suite, const RunOptions& options, const MakeEngine& make) {
+  return Session(suite, options, make).run();
+}
+
+}  // namespace greta::suites

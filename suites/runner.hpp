@@ -1,0 +1,35 @@
+// Runs a suite: engine with taps, trace, reference and probes overlapping, findings, reports' input.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "reports/run_result.hpp"
+#include "suites/engine_port.hpp"
+#include "suites/meter.hpp"
+#include "suites/suite.hpp"
+
+namespace greta::suites {
+
+struct RunOptions {
+  std::string model_path;    // already resolved to a file
+  std::string out_dir;       // created; Error (usage) when it cannot be written
+  std::string command_line;  // for the identity
+  std::string only;          // a substring or glob of finding keys; matches nothing: Error (usage)
+  int wave = 64;
+  int threads = 0;
+  std::optional<uint64_t> order_seed;
+  bool keep_trace = true;
+  std::function<void(const Progress&)> progress;  // called from one thread at a time
+};
+
+// Never throws once the first case has started: what went wrong is in RunResult::interrupted (SIGINT and
+// SIGTERM too), and what was found so far is kept. Leaves trace.h5 and verdicts.json in out_dir;
+// verdicts.json is written anew (atomically) after every case.
+reports::RunResult run(const Suite& suite, const RunOptions& options);
+// The same on engines of the caller's.
+reports::RunResult run(const Suite& suite, const RunOptions& options, const MakeEngine& make);
+
+}  // namespace greta::suites

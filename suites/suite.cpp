@@ -1,0 +1,243 @@
+// Reads a suite strictly: whatever is not understood is an error with its line and the nearest right name.
+#include "suites/suite.hpp"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "datasets/error.hpp"
+#include "datasets/nearest.hpp"
+#include "datasets/stage.hpp"
+#include "engine/engine.hpp"
+#include "probes/probe.hpp"
+#include "suites/phases.hpp"
+
+namespace greta::suites {
+namespace {
+
+// One table of the file; every key must be read, or allowed, by name.
+class Reader {
+ public:
+  Reader(const toml::table& table, std::string where, const std::string& path)
+      : table_(table), where_(std::move(where)), path_(path) {}
+
+  std::string at(const toml::node* node) const {
+    return fmt::format("{} line {}", path_, node ? node->source().begin.line : table_.source().begin.line);
+  }
+
+  // Calls `use(node)` when the key is there; an Error that is thrown inside gets the line in front.
+  template <typename Use>
+  void with(std::string_view key, const Use& use) {
+    known_.emplace_back(key);
+    const toml::node* node = table_.get(key);
+    if (!node) return;
+    try {
+      use(*node);
+    } catch (const Error& error) {
+      throw Error(error.code(), fmt::format("{}: {}", at(node), error.what()));
+    }
+  }
+
+  void text(std::string_view key, std::string& out) {
+    with(key, [&](const toml::node& node) { out = text_of(node, key); });
+  }
+  void texts(std::string_view key, std::vector<std::string>& out) {
+    with(key, [&](const toml::node& node) {
+      for (const auto& item : array_of(node, key, "strings")) out.push_back(text_of(item, key));
+      refuse_twice(out, key);
+    });
+  }
+  void integers(std::string_view key, std::vector<int>& out) {
+    with(key, [&](const toml::node& node) {
+      for (const auto& item : array_of(node, key, "integers"))
+        out.push_back(static_cast<int>(integer_of(item, key, std::numeric_limits<int>::max())));
+      refuse_twice(out, key);
+    });
+  }
+  void integer(std::string_view key, uint64_t& out) {
+    with(key, [&](const toml::node& node) {
+      out = static_cast<uint64_t>(integer_of(node, key, std::numeric_limits<int64_t>::max()));
+    });
+  }
+
+  // The keys that nobody has read.
+  std::vector<std::pair<std::string, const toml::node*>> rest() const {
+    std::vector<std::pair<std::string, const toml::node*>> out;
+    for (const auto& [key, node] : table_)
+      if (std::find(known_.begin(), known_.end(), key.str()) == known_.end())
+        out.emplace_back(key.str(), &node);
+    return out;
+  }
+  void refuse_rest() const {
+    for (const auto& [key, node] : rest()) throw Error(ExitCode::usage, at(node) + ": " + unknown(key));
+  }
+
+  static std::string text_of(const toml::node& node, std::string_view key) {
+    if (!node.is_string()) fail_usage("{} must be a string, not {}", key, type_of(node));
+    return node.as_string()->get();
+  }
+  static std::string type_of(const toml::node& node) {
+    std::ostringstream out;
+    out << node.type();
+    return out.str();
+  }
+
+ private:
+  std::string unknown(const std::string& key) const {
+    // The names that the kernels' world uses for the same two settings.
+    if (where_ == "arm" && key == "route")
+      return "unknown key 'route' of an arm; the key is unit = \"mfma|valu|auto\"";
+    if (where_ == "arm" && key == "gemm")
+      return "unknown key 'gemm' of an arm; the key is shape = \"gemm|gemv|auto\"";
+    return unknown_name("key of the " + where_, key, known_);
+  }
+  static const toml::array& array_of(const toml::node& node, std::string_view key, std::string_view of) {
+    if (!node.is_array()) fail_usage("{} must be an array of {}, not {}", key, of, type_of(node));
+    if (node.as_array()->empty()) fail_usage("{} is empty; leave the key out, or name at least one", key);
+    return *node.as_array();
+  }
+  static int64_t integer_of(const toml::node& node, std::string_view key, int64_t most) {
+    if (!node.is_integer()) fail_usage("{} must be an integer, not {}", key, type_of(node));
+    const int64_t value = node.as_integer()->get();
+    if (value < 0 || value > most) fail_usage("{} = {} is outside 0 to {}", key, value, most);
+    return value;
+  }
+  template <typename T>
+  static void refuse_twice(const std::vector<T>& values, std::string_view key) {
+    std::set<T> seen;
+    for (const T& value : values)
+      if (!seen.insert(value).second) fail_usage("{} names {} twice", key, value);
+  }
+
+  const toml::table& table_;
+  std::string where_;
+  const std::string& path_;
+  std::vector<std::string> known_;
+};
+
+// [[arm]] and [[probe]] are arrays of tables.
+template <typename Each>
+void each_table(Reader& top, std::string_view key, const Each& each) {
+  const toml::array* found = nullptr;
+  top.with(key, [&](const toml::node& node) {
+    found = node.as_array();
+    if (!found || found->empty() ||
+        !std::all_of(found->begin(), found->end(), [](const auto& n) { return n.is_table(); }))
+      fail_usage("{} must be written as [[{}]] tables, not as {}", key, key, Reader::type_of(node));
+  });
+  if (found)
+    for (const auto& item : *found) each(*item.as_table());
+}
+
+Arm read_arm(const toml::table& table, const Suite& suite) {
+  Arm arm;
+  Reader reader(table, "arm", suite.path);
+  reader.text("name", arm.name);
+  reader.with("unit",
+              [&](const toml::node& node) { engine::parse_unit(arm.unit = Reader::text_of(node, "unit")); });
+  reader.with("shape", [&](const toml::node& node) {
+    engine::parse_shape(arm.shape = Reader::text_of(node, "shape"));
+  });
+  reader.texts("prompts", arm.prompts);
+  reader.refuse_rest();
+  if (arm.name.empty()) fail_usage("{}: an arm needs a name", reader.at(nullptr));
+  if (arm.name.find('/') != std::string::npos)
+    fail_usage("{}: arm name '{}' must not contain '/'", reader.at(nullptr), arm.name);
+  for (const auto& other : suite.arms)
+    if (other.name == arm.name) fail_usage("{}: two arms are called '{}'", reader.at(nullptr), arm.name);
+  for (const auto& prompt : arm.prompts)
+    if (std::find(suite.prompts.begin(), suite.prompts.end(), prompt) == suite.prompts.end())
+      throw Error(ExitCode::usage, fmt::format("{}: {}", reader.at(nullptr),
+                                               unknown_name("prompt of the suite", prompt, suite.prompts)));
+  return arm;
+}
+
+std::string option_text(const toml::node& node) {
+  if (node.is_string()) return node.as_string()->get();
+  if (node.is_integer()) return std::to_string(node.as_integer()->get());
+  if (node.is_boolean()) return node.as_boolean()->get() ? "true" : "false";
+  fail_usage("an option must be a string, an integer or a boolean, not {}", Reader::type_of(node));
+}
+
+ProbeUse read_probe(const toml::table& table, const Suite& suite) {
+  ProbeUse probe;
+  Reader reader(table, "probe", suite.path);
+  const probes::ProbeEntry* entry = nullptr;
+  reader.with("use", [&](const toml::node& node) {
+    entry = &probes::find_probe(probe.use = Reader::text_of(node, "use"));
+  });
+  if (!entry) fail_usage("{}: a [[probe]] needs use = \"NAME\" (greta list probes)", reader.at(nullptr));
+  reader.texts("stages", probe.stages);
+  reader.with("stages", [&](const toml::node&) {
+    for (const auto& stage : probe.stages) parse_stage(stage);
+  });
+  for (const auto& option : entry->options)
+    reader.with(option.name, [&](const toml::node& node) {
+      probe.options[std::string(option.name)] = option_text(node);
+      probes::complete_options(*entry, probe.options);
+    });
+  reader.refuse_rest();
+  return probe;
+}
+
+void read(const toml::table& table, Suite& suite) {
+  Reader top(table, "suite", suite.path);
+  const auto phases = [&](std::string_view key, std::vector<std::string>& out) {
+    top.texts(key, out);
+    top.with(key, [&](const toml::node&) {
+      for (const auto& phase : out) check_phase(phase);
+    });
+  };
+  top.text("title", suite.title);
+  top.text("model", suite.model);
+  top.text("quant", suite.quant);
+  top.integer("seed", suite.seed);
+  top.texts("prompts", suite.prompts);
+  phases("phases", suite.phases);
+  phases("phases_if_room", suite.phases_if_room);
+  top.integers("layers", suite.layers);
+  each_table(top, "arm", [&](const toml::table& arm) { suite.arms.push_back(read_arm(arm, suite)); });
+  each_table(top, "probe",
+             [&](const toml::table& probe) { suite.probes.push_back(read_probe(probe, suite)); });
+  top.refuse_rest();
+  if (suite.prompts.empty()) fail_usage("{}: the suite names no prompts", suite.path);
+  if (suite.phases.empty()) fail_usage("{}: the suite names no phases", suite.path);
+  if (suite.probes.empty()) fail_usage("{}: the suite has no [[probe]]", suite.path);
+  if (suite.arms.empty()) suite.arms.push_back({.name = "auto"});
+  for (const auto& phase : suite.phases_if_room)
+    if (decode_index(phase) < 1)
+      fail_usage("{}: phases_if_room takes decode1 and later phases, not {}", suite.path, phase);
+}
+
+}  // namespace
+
+Suite parse_suite(std::string_view text, const std::string& path) {
+  Suite suite;
+  suite.path = path;
+  try {
+    read(toml::parse(text, std::string_view(path)), suite);
+  } catch (const toml::parse_error& error) {
+    const auto& begin = error.source().begin;
+    fail_usage("{} line {} column {}: {}", path, begin.line, begin.column, error.description());
+  }
+  if (suite.title.empty()) suite.title = std::filesystem::path(path).stem().string();
+  return suite;
+}
+
+Suite load_suite(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored))
+    fail_input("{} is a directory; give the suite's .toml file", path);
+  std::ifstream file(path, std::ios::binary);
+  if (!file) fail_input("cannot read the suite {}: no such file, or no permission", path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (file.bad()) fail_input("cannot read the suite {}: the read failed", path);
+  return parse_suite(text.str(), path);
+}
+
+}  // namespace greta::suites

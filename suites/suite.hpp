@@ -1,0 +1,53 @@
+// suites/: the experiments, and the runner that expands a suite into cases and executes them.
+// To add an experiment: write a *.toml here; no code is needed while the existing probes are enough. Its
+// keys:
+//
+//   title, model ("mini", another preset, or a path to a .gguf), quant and seed (of a preset), prompts,
+//   phases, phases_if_room, layers,
+//   [[arm]]   name, unit = "mfma|valu|auto", shape = "gemm|gemv|auto", prompts
+//   [[probe]] use, stages, and the probe's own options (greta list probes)
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace greta::suites {
+
+struct Arm {
+  std::string name;
+  std::string unit = "auto";   // mfma | valu | auto
+  std::string shape = "auto";  // gemm | gemv | auto
+  std::vector<std::string>
+      prompts;  // empty: all of the suite's; also when the command line has replaced those
+};
+
+struct ProbeUse {
+  std::string use;                             // the probe's name
+  std::vector<std::string> stages;             // empty: all
+  std::map<std::string, std::string> options;  // "mode" -> "chained"; checked against what the probe declares
+};
+
+struct Suite {
+  std::string path;
+  std::string title;
+  std::string model = "mini";        // a preset, or a path to a .gguf
+  std::string quant = "q4_k_m";      // of a preset
+  uint64_t seed = 1;                 // of a preset, and of all that is random in the run
+  std::vector<std::string> prompts;  // prompt specs (datasets/prompts.hpp)
+  std::vector<std::string> phases;   // prefill, prefill_last, decode0, decode1, …
+  std::vector<std::string>
+      phases_if_room;       // decode phases that are left out where a prompt fills the context
+  std::vector<int> layers;  // empty: all
+  std::vector<Arm> arms;    // at least one: "auto" when the file names none
+  std::vector<ProbeUse> probes;
+};
+
+// Errors (usage): TOML syntax with line and column; an unknown key, probe, stage, phase or option with the
+// nearest right name. (bad_input): no such file.
+Suite load_suite(const std::string& path);
+Suite parse_suite(std::string_view toml, const std::string& path);
+
+}  // namespace greta::suites

@@ -1,0 +1,172 @@
+#include "suites/suite.hpp"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+
+#include "datasets/error.hpp"
+
+namespace greta::suites {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const std::string kGood = R"(title = "t"
+prompts = ["p0_short", "tokens:1,2"]
+phases = ["prefill", "decode0"]
+[[probe]]
+use = "stage_parity"
+)";
+
+// The message of the usage error that `text` gives.
+std::string refusal(const std::string& text) {
+  try {
+    parse_suite(text, "s.toml");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << "one line";
+    return error.what();
+  }
+  return "accepted";
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const auto at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(Suite, ReadsAllKeys) {
+  const auto suite = parse_suite(R"(
+title = "all"
+model = "models/x.gguf"
+quant = "f16"
+seed = 7
+prompts = ["p0_short", "p5_ba"]
+phases = ["prefill_last", "decode3"]
+phases_if_room = ["decode12"]
+layers = [0, 5]
+[[arm]]
+name = "forced"
+unit = "mfma"
+shape = "gemv"
+prompts = ["p5_ba"]
+[[arm]]
+name = "plain"
+[[probe]]
+use = "stage_parity"
+mode = "chained"
+stages = ["q", "softmax"]
+[[probe]]
+use = "finite"
+)",
+                                 "all.toml");
+  EXPECT_EQ(suite.title, "all");
+  EXPECT_EQ(suite.model, "models/x.gguf");
+  EXPECT_EQ(suite.quant, "f16");
+  EXPECT_EQ(suite.seed, 7u);
+  EXPECT_THAT(suite.prompts, ElementsAre("p0_short", "p5_ba"));
+  EXPECT_THAT(suite.phases, ElementsAre("prefill_last", "decode3"));
+  EXPECT_THAT(suite.phases_if_room, ElementsAre("decode12"));
+  EXPECT_THAT(suite.layers, ElementsAre(0, 5));
+  ASSERT_EQ(suite.arms.size(), 2u);
+  EXPECT_EQ(suite.arms[0].unit, "mfma");
+  EXPECT_EQ(suite.arms[0].shape, "gemv");
+  EXPECT_THAT(suite.arms[0].prompts, ElementsAre("p5_ba"));
+  EXPECT_EQ(suite.arms[1].unit, "auto");
+  ASSERT_EQ(suite.probes.size(), 2u);
+  EXPECT_THAT(suite.probes[0].options, ElementsAre(testing::Pair("mode", "chained")));
+  EXPECT_THAT(suite.probes[0].stages, ElementsAre("q", "softmax"));
+}
+
+TEST(Suite, AnArmIsMadeWhenNoneIsNamed) {
+  const auto suite = parse_suite(kGood, "s.toml");
+  ASSERT_EQ(suite.arms.size(), 1u);
+  EXPECT_EQ(suite.arms[0].name, "auto");
+}
+
+TEST(Suite, UnknownNamesGetTheNearestRightOneAndTheLine) {
+  const auto has = [](const std::string& wrong, const std::string& line, const std::string& right) {
+    EXPECT_THAT(refusal(wrong),
+                testing::AllOf(HasSubstr("s.toml line " + line), HasSubstr("'" + right + "'")));
+  };
+  has(replaced(kGood, "title", "titel"), "1", "title");
+  has(replaced(kGood, "stage_parity", "stage_partiy"), "5", "stage_parity");
+  has(replaced(kGood, "\"prefill\"", "\"prefil\""), "3", "prefill");
+  has(replaced(kGood, "decode0", "decode-1"), "3", "decode1");
+  has(replaced(kGood, "decode0", "decode01"), "3", "decode0");
+  has(kGood + "stages = [\"sofmax\"]\n", "6", "softmax");
+  has(kGood + "mode = \"lcoal\"\n", "6", "local");
+  has(kGood + "mood = \"local\"\n", "6", "mode");
+  has(kGood + "[[arm]]\nnmae = \"a\"\n", "7", "name");
+  has(kGood + "[[arm]]\nname = \"a\"\nunit = \"mfam\"\n", "8", "mfma");
+  has(kGood + "[[arm]]\nname = \"a\"\nshape = \"gmev\"\n", "8", "gemv");
+  has(kGood + "[[arm]]\nname = \"a\"\nprompts = [\"p0_shrot\"]\n", "6", "p0_short");
+}
+
+TEST(Suite, OtherNamesOfTheRoutesGetTheRightKey) {
+  EXPECT_THAT(refusal(kGood + "[[arm]]\nname = \"a\"\nroute = \"mfma\"\n"), HasSubstr("the key is unit"));
+  EXPECT_THAT(refusal(kGood + "[[arm]]\nname = \"a\"\ngemm = \"gemv\"\n"), HasSubstr("the key is shape"));
+}
+
+TEST(Suite, WrongTypesAndEmptyLists) {
+  EXPECT_THAT(refusal(replaced(kGood, "\"t\"", "3")), HasSubstr("title must be a string, not integer"));
+  EXPECT_THAT(refusal(replaced(kGood, "[\"p0_short\", \"tokens:1,2\"]", "\"p0_short\"")),
+              HasSubstr("prompts must be an array"));
+  EXPECT_THAT(refusal(replaced(kGood, "[\"p0_short\", \"tokens:1,2\"]", "[]")),
+              HasSubstr("prompts is empty"));
+  EXPECT_THAT(refusal(replaced(kGood, "\"tokens:1,2\"", "\"p0_short\"")), HasSubstr("names p0_short twice"));
+  EXPECT_THAT(refusal(replaced(kGood, "[\"prefill\", \"decode0\"]", "[]")), HasSubstr("phases is empty"));
+  EXPECT_THAT(refusal("layers = [-1]\n" + kGood), HasSubstr("layers = -1 is outside"));
+  EXPECT_THAT(refusal("layers = [99999999999]\n" + kGood), HasSubstr("outside"));
+  EXPECT_THAT(refusal("seed = -1\n" + kGood), HasSubstr("seed = -1 is outside"));
+  EXPECT_THAT(refusal("seed = 1.5\n" + kGood), HasSubstr("seed must be an integer"));
+  EXPECT_THAT(refusal("arm = []\n" + kGood), HasSubstr("[[arm]]"));
+  EXPECT_THAT(refusal("arm = 3\n" + kGood), HasSubstr("[[arm]]"));
+  EXPECT_THAT(refusal(kGood + "mode = [1]\n"), HasSubstr("an option must be"));
+  EXPECT_THAT(refusal("phases_if_room = [\"prefill\"]\n" + kGood), HasSubstr("decode1 and later"));
+}
+
+TEST(Suite, WhatMustBeThere) {
+  EXPECT_THAT(refusal(""), HasSubstr("no prompts"));
+  EXPECT_THAT(refusal("prompts = [\"p0_short\"]"), HasSubstr("no phases"));
+  EXPECT_THAT(refusal("prompts = [\"p0_short\"]\nphases = [\"prefill\"]"), HasSubstr("no [[probe]]"));
+  EXPECT_THAT(refusal(kGood + "[[probe]]\nstages = [\"q\"]\n"), HasSubstr("needs use"));
+  EXPECT_THAT(refusal(kGood + "[[arm]]\nunit = \"mfma\"\n"), HasSubstr("an arm needs a name"));
+  EXPECT_THAT(refusal(kGood + "[[arm]]\nname = \"a\"\n[[arm]]\nname = \"a\"\n"),
+              HasSubstr("two arms are called 'a'"));
+  EXPECT_THAT(refusal(kGood + "[[arm]]\nname = \"a/b\"\n"), HasSubstr("must not contain '/'"));
+}
+
+TEST(Suite, SyntaxErrorsNameLineAndColumn) {
+  EXPECT_THAT(refusal("title = \nprompts = []"), HasSubstr("s.toml line 1 column"));
+  EXPECT_THAT(refusal("a = 1\na = 2\n"), HasSubstr("line 2"));
+  EXPECT_THAT(refusal("\xff\xfe"), HasSubstr("s.toml line 1"));
+}
+
+TEST(Suite, FilesThatCannotBeRead) {
+  const auto code = [](const std::string& path) {
+    try {
+      load_suite(path);
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(path));
+      return error.code();
+    }
+    return ExitCode::pass;
+  };
+  EXPECT_EQ(code("/no/such/suite.toml"), ExitCode::bad_input);
+  EXPECT_EQ(code(std::filesystem::temp_directory_path().string()), ExitCode::bad_input);
+}
+
+TEST(Suite, TheAcceptanceSuiteIsWhole) {
+  const auto here = std::filesystem::path(__FILE__).parent_path();
+  const auto suite = load_suite((here / "acceptance.toml").string());
+  EXPECT_EQ(suite.title, "acceptance");
+  EXPECT_EQ(suite.prompts.size(), 4u);
+  EXPECT_EQ(suite.arms.size(), 5u);
+  EXPECT_EQ(suite.probes.size(), 7u);
+}
+
+}  // namespace
+}  // namespace greta::suites

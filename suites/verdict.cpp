@@ -1,0 +1,77 @@
+#include "suites/verdict.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+#include "suites/phases.hpp"
+
+namespace greta::suites {
+namespace {
+
+using probes::Finding;
+using probes::Status;
+
+// Weights come first: nothing behind a wrong weight can be right.
+class PipelineOrder {
+ public:
+  explicit PipelineOrder(const Plan& plan) {
+    for (const auto& item : plan.cases) {
+      cases_.emplace(item.arm.name + "/" + item.prompt.id, static_cast<int>(cases_.size()));
+      arms_.emplace(item.arm.name, static_cast<int>(arms_.size()));
+    }
+    for (const auto& [arm, rows] : plan.weights) arms_.emplace(arm, static_cast<int>(arms_.size()));
+    for (const auto& row : stages()) stages_.emplace(row.name, static_cast<int>(row.stage));
+  }
+
+  auto operator()(const Finding& finding) const {
+    const int stage = find(stages_, finding.stage);
+    const bool behind = finding.layer < 0 && stage > 0;  // final_norm, logits
+    const bool fill = finding.phase.starts_with("fill_");
+    const int phase =
+        finding.phase == "fill_stepwise" ? order_of_phase("decode0_stepwise") : order_of_phase(finding.phase);
+    return std::tuple(find(arms_, finding.arm), find(cases_, finding.arm + "/" + finding.prompt), phase,
+                      !fill, behind ? std::numeric_limits<int>::max() : finding.layer, stage);
+  }
+
+ private:
+  static int find(const std::map<std::string, int, std::less<>>& ranks, const std::string& name) {
+    const auto it = ranks.find(name);
+    return it == ranks.end() ? -1 : it->second;
+  }
+  std::map<std::string, int, std::less<>> arms_, cases_, stages_;
+};
+
+}  // namespace
+
+void conclude_run(reports::RunResult& result, const Plan& plan) {
+  const PipelineOrder order(plan);
+  std::stable_sort(result.findings.begin(), result.findings.end(),
+                   [&](const Finding& a, const Finding& b) { return order(a) < order(b); });
+  std::set<std::tuple<std::string, std::string, std::string, int, std::string>> compared;
+  for (const auto& finding : result.findings)
+    if (finding.metrics.count > 0)
+      compared.emplace(finding.arm, finding.prompt, finding.phase, finding.layer, finding.stage);
+  result.compared = static_cast<int64_t>(compared.size());
+
+  result.status = Status::pass;
+  for (auto& arm : result.arms) {
+    bool any = false;
+    arm.status = Status::pass;
+    arm.first_failing.clear();
+    for (const auto& finding : result.findings) {
+      if (finding.arm != arm.name) continue;
+      any = true;
+      arm.status = probes::worse(arm.status, finding.status);
+      if (finding.status == Status::fail && arm.first_failing.empty()) arm.first_failing = finding.key();
+    }
+    if (!any) arm.status = Status::invalid;
+    result.status = probes::worse(result.status, arm.status);
+  }
+  if (result.compared < result.planned || !result.interrupted.empty() || result.findings.empty())
+    result.status = probes::worse(result.status, Status::invalid);
+}
+
+}  // namespace greta::suites

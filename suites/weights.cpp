@@ -1,0 +1,94 @@
+#include "suites/weights.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <set>
+
+#include "suites/interrupt.hpp"
+
+namespace greta::suites {
+namespace {
+
+// Weights of small models go to the trace whole; an 8B model's would be 32 GB of f32 that the .gguf has
+// already.
+constexpr int64_t kMostTracedValues = int64_t{1} << 20;
+
+}  // namespace
+
+std::vector<std::string> weight_names(const GgufFile& file, const reference::Config& config) {
+  std::vector<std::string> names = {"token_embd.weight"};
+  for (int64_t layer = 0; layer < config.layers; ++layer)
+    for (const char* part : {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate",
+                             "ffn_up", "ffn_down"})
+      names.push_back(fmt::format("blk.{}.{}.weight", layer, part));
+  names.emplace_back("output_norm.weight");
+  names.emplace_back("output.weight");
+  std::erase_if(names, [&](const std::string& name) { return file.find(name) == nullptr; });  // a tied output
+  return names;
+}
+
+WeightRun::WeightRun(Bench& bench, const std::string& arm)
+    : bench_(bench),
+      expected_(bench.plan.weights.at(arm)),
+      probes_(ready_probes(bench.plan, "weights", arm)) {}
+
+bool WeightRun::asked(const std::string& weight) const {
+  return std::any_of(expected_.begin(), expected_.end(),
+                     [&](const auto& row) { return std::find(row.begin(), row.end(), weight) != row.end(); });
+}
+
+void WeightRun::check(const std::string& weight, const probes::Tap* delivered) {
+  InterruptGuard::check();
+  for (size_t p = 0; p < probes_.size(); ++p) {
+    if (std::find(expected_[p].begin(), expected_[p].end(), weight) == expected_[p].end()) continue;
+    probes_[p].probe->check_weight({bench_.model, weight, delivered}, probes_[p].judge);
+    bench_.meter.compared(1);
+  }
+}
+
+void WeightRun::trace(const std::string& weight, const probes::Tap& tap) const {
+  if (tap.tensor->size() > kMostTracedValues) return;
+  TraceRecord record;
+  record.key.prompt = "weights";
+  record.key.stage = weight;
+  record.tensor = tap.tensor;
+  record.axes = "rows,columns";
+  record.kernel = tap.kernel;
+  record.contract = tap.contract;
+  bench_.trace->submit(std::move(record));
+}
+
+void WeightRun::run(EnginePort& engine, bool to_trace) {
+  if (std::all_of(expected_.begin(), expected_.end(), [](const auto& row) { return row.empty(); })) return;
+  const auto begin = std::chrono::steady_clock::now();
+  std::set<std::string> seen;
+  engine.tap_weights([&](engine::TapRecord&& record) {
+    InterruptGuard::check();
+    if (!asked(record.weight) || !seen.insert(record.weight).second) return;
+    auto tap = std::make_shared<const probes::Tap>(
+        probes::Tap{std::move(record.tensor), std::move(record.positions), std::move(record.kernel),
+                    std::move(record.contract)});
+    if (to_trace) trace(record.weight, *tap);
+    // A backlog of two bounds the memory: a weight in float64 with its bounds is six times its f32.
+    bench_.checker.submit([this, weight = record.weight, tap] { check(weight, tap.get()); }, 2);
+  });
+  engine_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  for (const auto& row : expected_)
+    for (const auto& weight : row)
+      if (seen.insert(weight).second) bench_.checker.submit([this, weight] { check(weight, nullptr); });
+  bench_.checker.drain();
+}
+
+std::vector<probes::Finding> WeightRun::findings() {
+  std::vector<probes::Finding> out;
+  for (auto& ready : probes_) {
+    auto found = ready.judge.take();
+    std::move(found.begin(), found.end(), std::back_inserter(out));
+  }
+  return out;
+}
+
+}  // namespace greta::suites
