@@ -1,0 +1,58 @@
+// reports/: what a person or CI reads of a run. One input (RunResult), one file a format: terminal,
+// verdicts.json, report.md. It may include probes/ and datasets/; it neither prints nor exits: every report
+// is a string or a file. To add a format: NAME.hpp/.cpp with a function of RunResult, counts and statuses
+// from the verdict logic below, a baseline in NAME_test.cpp, one line in cli/run.cpp.
+//
+// What a run leaves behind for the reports: identity, plan and findings. `verdicts.json` is this and nothing
+// else, so every report can be made again from it.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "datasets/error.hpp"
+#include "datasets/trace.hpp"
+#include "probes/finding.hpp"
+
+namespace greta::reports {
+
+struct ArmResult {
+  std::string name;
+  probes::Status status = probes::Status::invalid;
+  std::string first_failing;  // key() of the first failing finding in pipeline order (call order, layer,
+                              // stage); empty: none
+  std::string settings;       // "unit=auto shape=auto"
+};
+
+struct RunResult {
+  std::string title;  // the suite's
+  std::string suite_path;
+  RunIdentity identity;
+  std::string reference;  // what computed the reference: "AVX512, FMA; OpenBLAS 0.3.21"
+  int layers = 0;
+  std::vector<std::string> prompts, phases;
+  std::vector<ArmResult> arms;
+  std::vector<probes::Finding> findings;  // in pipeline order
+  probes::Status status = probes::Status::invalid;
+  int64_t planned = 0, compared = 0;  // tensors that the plan expects, and that were compared
+  double wall_seconds = 0, engine_seconds = 0, reference_seconds = 0;
+  std::string rerun;           // the exact command
+  std::string interrupted;     // why the run ended early ("disk full: …"); empty: it did not
+  ExitCode exit_code() const;  // of the worse of `status` and conclude()
+};
+
+// What a finding is worth. A pass with a ratio that is NaN, or above 1 over elements that were compared,
+// contradicts itself: invalid.
+probes::Status status_of(const probes::Finding&);
+
+// The verdict that the evidence supports, whatever `status` says. PASS needs findings, all of them pass,
+// every planned tensor compared, at least one, and a run that was not interrupted; what is missing makes it
+// INVALID.
+probes::Status conclude(const RunResult&);
+probes::Status conclude_arm(const RunResult&, std::string_view arm);
+
+// Why there is no verdict, one sentence each, for INVALID runs; empty otherwise.
+std::vector<std::string> invalid_reasons(const RunResult&);
+
+}  // namespace greta::reports

@@ -1,0 +1,26 @@
+// verdicts.json: a RunResult as JSON, for CI and for making every other report again.
+//
+// One object: schema "greta/verdicts", schema_version, the fields of RunResult under their own names, and
+// `findings`, one a line. JSON has no NaN and no infinity: such a metric is the string "NaN", "Infinity" or
+// "-Infinity". `exit_code` is there for readers and is recomputed when read.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "reports/run_result.hpp"
+
+namespace greta::reports {
+
+inline constexpr int kVerdictsSchema = 1;
+
+std::string to_verdicts_json(const RunResult&);
+// `name` is for messages. Error (bad_input): not JSON, not a greta/verdicts document, a newer schema, a field
+// that is missing or of another type.
+RunResult from_verdicts_json(std::string_view json, const std::string& name);
+
+// Atomic: readers see the old file or the new one, never half. Error (invalid) when the disk refuses.
+void write_verdicts_json(const RunResult&, const std::string& path);
+RunResult read_verdicts_json(const std::string& path);  // Error (bad_input)
+
+}  // namespace greta::reports
