@@ -1,0 +1,255 @@
+// The program as a user meets it, in this process: exit codes and the one line that says what is wrong.
+#include "cli/cli.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "cli/model_cache.hpp"
+#include "datasets/gguf.hpp"
+#include "datasets/synthesise.hpp"
+#include "reports/verdicts_json.hpp"
+
+namespace greta::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+Outcome greta(std::vector<std::string> words) {
+  words.insert(words.begin(), "greta");
+  std::vector<const char*> argv;
+  for (const auto& word : words) argv.push_back(word.c_str());
+  std::ostringstream out, err;
+  const int code = run(static_cast<int>(argv.size()), argv.data(), out, err);
+  return {code, out.str(), err.str()};
+}
+
+// One line on stderr, nothing on stdout.
+void expect_refusal(const std::vector<std::string>& words, int code, const std::string& line) {
+  const Outcome outcome = greta(words);
+  SCOPED_TRACE(testing::PrintToString(words));
+  EXPECT_EQ(outcome.code, code) << outcome.err;
+  EXPECT_THAT(outcome.err, StartsWith(line));
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+}
+
+class Cli : public testing::Test {
+ protected:
+  Cli() : folder_(fs::path(testing::TempDir()) / ("greta_cli_test_" + std::to_string(getpid()))) {
+    fs::create_directories(folder_);
+  }
+  ~Cli() override {
+    unsetenv("GRETA_QKV_FORCE_ROUTE");
+    unsetenv("GRETA_QKV_FORCE_ROTUE");
+    fs::permissions(folder_, fs::perms::owner_all);
+    fs::remove_all(folder_);
+  }
+  std::string in_folder(const std::string& name) const { return folder_ / name; }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(in_folder(name), std::ios::binary) << text;
+    return in_folder(name);
+  }
+  fs::path folder_;
+};
+
+TEST_F(Cli, HelpEverywhere) {
+  EXPECT_EQ(greta({"--help"}).code, 0);
+  EXPECT_THAT(greta({"--help"}).out,
+              AllOf(HasSubstr("model make"), HasSubstr("GRETA_QKV_FORCE_GEMM"), HasSubstr("exit codes")));
+  EXPECT_THAT(greta({"--version"}).out, StartsWith("greta 0."));
+  EXPECT_EQ(greta({}).code, 2);
+  const std::vector<std::vector<std::string>> commands = {
+      {"run"},     {"list"},  {"model", "make"}, {"model", "inspect"}, {"trace", "inspect"},
+      {"compare"}, {"doctor"}};
+  for (auto words : commands) {
+    words.emplace_back("--help");
+    const Outcome outcome = greta(words);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, StartsWith("usage: greta " + words[0]));
+    words.back() = "--hlep";
+    EXPECT_EQ(greta(words).code, 2);
+    EXPECT_THAT(greta(words).err, HasSubstr("unknown flag '--hlep'; did you mean '--help'?"));
+  }
+}
+
+TEST_F(Cli, WrongNamesHaveANearestRightOne) {
+  expect_refusal({"rnu"}, 2, "greta: unknown command 'rnu'; did you mean 'run'?");
+  expect_refusal({"model", "mkae"}, 2, "greta: unknown model command 'mkae'; did you mean 'make'?");
+  expect_refusal({"model"}, 2, "greta: model what? (make, inspect)");
+  expect_refusal({"--vesion"}, 2, "greta: unknown flag '--vesion'; did you mean '--version'?");
+  expect_refusal({"run", "--modle", "x"}, 2, "greta run: unknown flag '--modle'; did you mean '--model'?");
+  expect_refusal({"run", "aceptance"}, 2, "greta run: unknown suite 'aceptance'; did you mean 'acceptance'?");
+  expect_refusal({"run", "--model", "mnii"}, 2, "greta run: unknown preset 'mnii'; did you mean 'mini'?");
+  expect_refusal({"run", "--model", "tiny", "--quant", "q4_k_n", "--cache", in_folder("cache")}, 2,
+                 "greta run: unknown value of --quant 'q4_k_n'; did you mean 'q4_k_m'?");
+  expect_refusal({"run", "--wave", "63"}, 2, "greta run: unknown value of --wave '63'; did you mean '64'?");
+  expect_refusal({"run", "--seed", "x"}, 2, "greta run: --seed wants");
+  expect_refusal({"list", "stage"}, 2, "greta list: unknown value of TOPIC 'stage'; did you mean 'stages'?");
+  expect_refusal({"model", "make", "--preset", "tinny", "-o", in_folder("x.gguf")}, 2,
+                 "greta model make: unknown value of --preset 'tinny'; did you mean 'tiny'?");
+}
+
+TEST_F(Cli, UnknownVariablesAreErrors) {
+  setenv("GRETA_QKV_FORCE_ROTUE", "valu", 1);
+  expect_refusal({"list"}, 2,
+                 "greta list: unknown environment variable 'GRETA_QKV_FORCE_ROTUE'; did you mean "
+                 "'GRETA_QKV_FORCE_ROUTE'?");
+  EXPECT_EQ(greta({"--help"}).code, 0) << "help is always to be had";
+  unsetenv("GRETA_QKV_FORCE_ROTUE");
+  setenv("GRETA_QKV_FORCE_ROUTE", "vlau", 1);
+  expect_refusal({"list"}, 2,
+                 "greta list: unknown value of GRETA_QKV_FORCE_ROUTE 'vlau'; did you mean 'valu'?");
+}
+
+TEST_F(Cli, SuiteFilesAreHeldToTheirKeys) {
+  expect_refusal({"run", in_folder("none.toml")}, 3, "greta run: ");
+  const std::string head = "title = 'x'\nprompts = ['p0_short']\nphases = ['prefill']\n";
+  expect_refusal({"run", write("key.toml", head + "promts = []\n")}, 2, "greta run: ");
+  EXPECT_THAT(greta({"run", in_folder("key.toml")}).err, HasSubstr("did you mean 'prompts'?"));
+  expect_refusal(
+      {"run", write("stage.toml", head + "[[probe]]\nuse = 'stage_parity'\nstages = ['sofmax']\n")}, 2,
+      "greta run: ");
+  EXPECT_THAT(greta({"run", in_folder("stage.toml")}).err, HasSubstr("did you mean 'softmax'?"));
+  expect_refusal({"run", write("probe.toml", head + "[[probe]]\nuse = 'stage_party'\n")}, 2, "greta run: ");
+  EXPECT_THAT(greta({"run", in_folder("probe.toml")}).err, HasSubstr("did you mean 'stage_parity'?"));
+}
+
+TEST_F(Cli, ModelsThatCannotBeRead) {
+  const std::string out = in_folder("out");
+  expect_refusal({"run", "--model", in_folder("none.gguf"), "--out", out}, 3, "greta run: ");
+  expect_refusal({"run", "--model", folder_, "--out", out}, 3, "greta run: ");
+  expect_refusal({"run", "--model", write("bad.gguf", "not a model at all"), "--out", out}, 3, "greta run: ");
+  EXPECT_FALSE(fs::exists(out)) << "no empty directory stays behind";
+  expect_refusal({"run", "--model", in_folder("bad.gguf"), "--quant", "f32"}, 2,
+                 "greta run: --quant is for presets");
+  expect_refusal({"model", "inspect", in_folder("none.gguf")}, 3, "greta model inspect: ");
+  expect_refusal({"trace", "inspect", in_folder("bad.gguf")}, 3, "greta trace inspect: ");
+  expect_refusal({"compare", in_folder("bad.gguf"), in_folder("none.h5")}, 3, "greta compare: ");
+  expect_refusal({"compare", in_folder("bad.gguf")}, 2, "greta compare: an argument is missing");
+  expect_refusal({"model", "inspect"}, 2, "greta model inspect: an argument is missing");
+}
+
+TEST_F(Cli, OutputDirectories) {
+  const std::string model = write("bad.gguf", "x");
+  expect_refusal({"run", "--model", model, "--out", model + "/out"}, 2, "greta run: cannot write to '");
+  fs::create_directories(folder_ / "done");
+  write("done/verdicts.json", "{}");
+  expect_refusal({"run", "--model", model, "--out", in_folder("done")}, 2,
+                 "greta run: '" + in_folder("done") + "' holds a run already (verdicts.json)");
+  EXPECT_TRUE(fs::exists(folder_ / "done/verdicts.json"));
+  if (geteuid() == 0) return;  // root may write anywhere
+  fs::create_directories(folder_ / "locked");
+  fs::permissions(folder_ / "locked", fs::perms::owner_read | fs::perms::owner_exec);
+  expect_refusal({"run", "--model", model, "--out", in_folder("locked/out")}, 2,
+                 "greta run: cannot write to '");
+  fs::permissions(folder_ / "locked", fs::perms::owner_all);
+}
+
+TEST_F(Cli, ListComesFromTheRegistries) {
+  const Outcome all = greta({"list"});
+  EXPECT_EQ(all.code, 0) << all.err;
+  for (const char* text : {"stage_parity", "phase_parity", "tap_neutrality", "softmax", "acceptance",
+                           "p6_long", "mini", "q4_k_m"})
+    EXPECT_THAT(all.out, HasSubstr(text));
+  EXPECT_THAT(greta({"list", "stages"}).out,
+              AllOf(StartsWith("stages\n"), HasSubstr("kq_soft_max-L"), Not(HasSubstr("p6_long"))));
+}
+
+TEST_F(Cli, ModelMakeAndInspect) {
+  const std::string path = in_folder("tiny.gguf");
+  const std::vector<std::string> make = {"model", "make",   "--preset", "tiny", "--quant",
+                                         "q8_0",  "--seed", "7",        "-o",   path};
+  const Outcome made = greta(make);
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_THAT(made.out, StartsWith("wrote " + path + ": tiny q8_0, seed 7"));
+  expect_refusal(make, 2, "greta model make: '" + path + "' exists; overwrite it with --force");
+  auto forced = make;
+  forced.emplace_back("--force");
+  EXPECT_EQ(greta(forced).out, made.out) << "the same bytes for the same seed";
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1) << "no temporary file stays";
+  EXPECT_THAT(greta({"model", "inspect", path}).out, HasSubstr("blk.0.attn_q.weight"));
+  expect_refusal({"model", "make", "-o", folder_}, 2,
+                 "greta model make: '" + folder_.string() + "' is a directory");
+  expect_refusal({"model", "make", "-o", in_folder("no/x.gguf")}, 2,
+                 "greta model make: there is no directory");
+  expect_refusal({"model", "make"}, 2, "greta model make: where to?");
+  expect_refusal({"model", "make", "--heads", "3", "--kv-heads", "2", "-o", in_folder("x.gguf")}, 2,
+                 "greta model make: ");
+  expect_refusal({"model", "make", "--layers", "0", "-o", in_folder("x.gguf")}, 2,
+                 "greta model make: --layers wants a whole number from 1");
+}
+
+TEST_F(Cli, Doctor) {
+  const Outcome outcome = greta({"doctor"});
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("HDF5 "), HasSubstr("Eigen "),
+                                 HasSubstr("a kernel with a barrier, wave 32: ok")));
+  EXPECT_EQ(outcome.code, outcome.out.find("PROBLEM") == std::string::npos ? 0 : 4) << outcome.out;
+}
+
+// A change of synthesise()'s bytes must raise kSynthesisVersion, or models in users' caches would be the old
+// ones.
+TEST_F(Cli, TheCacheKnowsTheGeneratorsVersion) {
+  const std::string path = cached_preset("tiny", "q4_k_m", 1, in_folder("cache"), [](const std::string&) {});
+  EXPECT_EQ(GgufFile::open(path).digest(), "be330f7b079939d5")
+      << "synthesise() makes other bytes: raise kSynthesisVersion and put the new digest here";
+  bool made_again = false;
+  EXPECT_EQ(
+      cached_preset("tiny", "q4_k_m", 1, in_folder("cache"), [&](const std::string&) { made_again = true; }),
+      path);
+  EXPECT_FALSE(made_again);
+}
+
+// The main job on the smallest model: engine, reference, trace, verdicts and report.
+TEST_F(Cli, RunTiny) {
+  const std::string suite = write("small.toml",
+                                  "title = 'small'\nmodel = 'tiny'\nquant = 'q8_0'\nprompts = ['p0_short']\n"
+                                  "phases = ['prefill', 'decode0']\n[[probe]]\nuse = 'stage_parity'\n");
+  const std::string out = in_folder("out");
+  const Outcome outcome =
+      greta({"run", suite, "--out", out, "--cache", in_folder("cache"), "--threads", "2"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err << outcome.out;
+  EXPECT_THAT(outcome.out, AllOf(StartsWith("PASS"), HasSubstr("softmax"), HasSubstr(out + "/report.md")));
+  for (const char* name : {"trace.h5", "verdicts.json", "report.md"})
+    EXPECT_TRUE(fs::exists(out + "/" + name)) << name;
+  const reports::RunResult result = reports::read_verdicts_json(out + "/verdicts.json");
+  EXPECT_EQ(result.exit_code(), ExitCode::pass);
+  EXPECT_GT(result.compared, 0);
+  EXPECT_EQ(result.rerun.find("--out"), std::string::npos) << result.rerun;
+  const std::string trace = out + "/trace.h5";
+  EXPECT_THAT(greta({"trace", "inspect", trace, "--filter", "softmax"}).out, HasSubstr("op=softmax"));
+  expect_refusal({"trace", "inspect", trace, "--filter", "sofmax"}, 2, "greta trace inspect: ");
+  EXPECT_THAT(greta({"compare", trace, trace}).out, StartsWith("PASS"));
+  expect_refusal({"compare", trace, trace, "--tolerance", "ulps=1"}, 2, "greta compare: ");
+  expect_refusal({"compare", trace, trace, "--arm", "auto"}, 2, "greta compare: --arm wants A=B");
+  expect_refusal({"run", suite, "--out", out, "--cache", in_folder("cache")}, 2,
+                 "greta run: '" + out + "' holds a run already");
+  expect_refusal({"run", suite, "--out", in_folder("o2"), "--cache", in_folder("cache"), "--only", "nowhere"},
+                 2, "greta run: ");
+  expect_refusal(
+      {"run", suite, "--out", in_folder("o2"), "--cache", in_folder("cache"), "--prompt", "p0_shrt"}, 2,
+      "greta run: ");
+  expect_refusal({"run", suite, "--out", in_folder("o2"), "--cache", in_folder("cache"), "--prompt",
+                  "file:" + in_folder("none.txt")},
+                 3, "greta run: ");
+  expect_refusal({"run", suite, "--out", in_folder("o2"), "--cache", in_folder("cache"), "--prompt", "text:"},
+                 3, "greta run: ");
+}
+
+}  // namespace
+}  // namespace greta::cli

@@ -1,0 +1,105 @@
+// greta list: what there is, from the registries themselves.
+#include <fmt/format.h>
+
+#include <array>
+#include <ostream>
+
+#include "cli/commands.hpp"
+#include "cli/options.hpp"
+#include "cli/suite_files.hpp"
+#include "datasets/error.hpp"
+#include "datasets/prompts.hpp"
+#include "datasets/stage.hpp"
+#include "datasets/synthesise.hpp"
+#include "probes/probe.hpp"
+#include "suites/suite.hpp"
+
+namespace greta::cli {
+namespace {
+
+std::string list_probes() {
+  std::string text;
+  for (const auto* probe : probes::registered_probes()) {
+    text += fmt::format("  {:<16} {}\n", probe->name, probe->doc);
+    for (const auto& option : probe->options)
+      text += fmt::format("  {:<16}   {} = {}  {}\n", "", option.name, option.values, option.doc);
+  }
+  return text;
+}
+
+std::string list_stages() {
+  std::string text;
+  for (const auto& stage : stages()) {
+    text += fmt::format("  {:<14} {:<10} {}\n", stage.name, "[" + std::string(stage.axes) + "]", stage.doc);
+    if (!stage.others.empty()) text += fmt::format("  {:<14} {:<10} {}\n", "", "", stage.others);
+  }
+  return text +
+         "  also known as: GRETA · llama.cpp · Hugging Face. S tokens of this call, T positions in the "
+         "cache, D embedding,\n"
+         "  H and Hkv heads, Dh head size, F feed-forward, V vocabulary\n";
+}
+
+std::string list_suites() {
+  std::string text;
+  for (const auto& file : installed_suites()) {
+    std::string title;
+    try {
+      title = suites::load_suite(file.path).title;
+    } catch (const Error& error) {
+      title = fmt::format("(cannot be read: {})", error.what());
+    }
+    text += fmt::format("  {:<14} {}  {}\n", file.name, title, file.path);
+  }
+  return text;
+}
+
+std::string list_prompts() {
+  std::string text;
+  for (const auto& prompt : builtin_prompts()) text += fmt::format("  {:<14} {}\n", prompt.id, prompt.doc);
+  return text + "  and file:PATH, text:WORDS, tokens:1,2,3\n";
+}
+
+std::string list_presets() {
+  std::string text;
+  for (const auto& preset : synthesis_presets()) {
+    SynthesisOptions options;
+    options.preset = preset;
+    const ModelShape s = resolve_shape(options);
+    text += fmt::format(
+        "  {:<14} {} layers, embedding {}, {} heads, {} KV heads, feed-forward {}, vocabulary {}, context "
+        "{}\n",
+        preset, s.layers, s.embedding, s.heads, s.kv_heads, s.feed_forward, s.vocabulary, s.context);
+  }
+  return text + fmt::format("  quantisations: {}\n", fmt::join(synthesis_quants(), ", "));
+}
+
+struct Topic {
+  std::string_view name;
+  std::string (*text)();
+};
+constexpr std::array<Topic, 5> kTopics = {{{"probes", list_probes},
+                                           {"stages", list_stages},
+                                           {"suites", list_suites},
+                                           {"prompts", list_prompts},
+                                           {"presets", list_presets}}};
+
+}  // namespace
+
+int list(const CommandLine& line, Streams& streams) {
+  const Options flags("greta list [probes|stages|suites|prompts|presets]",
+                      "What there is; without a topic, all of it.", 0, 1);
+  const Given given = flags.parse(line.arguments);
+  if (given.has("help")) {
+    streams.out << flags.help();
+    return 0;
+  }
+  std::vector<std::string> names;
+  for (const auto& topic : kTopics) names.emplace_back(topic.name);
+  const std::string wanted =
+      given.positional().empty() ? "" : choice("TOPIC", given.positional().front(), names);
+  for (const auto& topic : kTopics)
+    if (wanted.empty() || topic.name == wanted) streams.out << topic.name << "\n" << topic.text();
+  return 0;
+}
+
+}  // namespace greta::cli

@@ -1,0 +1,24 @@
+#include "cli/looks.hpp"
+
+#include <cstdlib>
+
+namespace greta::cli {
+
+void add_look_flags(Options& options) {
+  options
+      .flag("tables", "folded|all",
+            "folded: cases that pass share a table; all: one for each arm, prompt and phase")
+      .flag("color", "auto|always|never", "colours (default auto: on a terminal, unless NO_COLOR is set)");
+}
+
+reports::TerminalOptions looks_of(const Given& given, const Streams& streams) {
+  const std::string color = given.one_of("color", {"auto", "always", "never"}, "auto");
+  const std::string tables = given.one_of("tables", {"folded", "all"}, "folded");
+  const char* no_color = std::getenv("NO_COLOR");
+  const bool wanted = streams.out_is_terminal && !(no_color && *no_color);
+  return {.width = streams.width,
+          .colours = color == "always" || (color == "auto" && wanted),
+          .tables = tables == "all" ? reports::Tables::all : reports::Tables::folded};
+}
+
+}  // namespace greta::cli

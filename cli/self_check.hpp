@@ -1,0 +1,15 @@
+// doctor's self-check: a kernel with a barrier, on the machine that this build has.
+#pragma once
+
+#include <string>
+
+namespace greta::cli {
+
+// Empty when a block of 256 lanes exchanged its values over shared memory and a barrier; otherwise a
+// sentence.
+std::string check_barrier_kernel(int wave);
+
+// The backends of this build: "host machine only".
+std::string machines_of_build();
+
+}  // namespace greta::cli
