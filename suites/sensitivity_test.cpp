@@ -191,7 +191,10 @@ TEST(Sensitivity, CleanRunsPassOverFreshSeeds) {
     const auto& quant = quants[random() % quants.size()];
     SCOPED_TRACE(fmt::format("run {}: {} seed {}", i, quant, model_seed));
     const RunFolder folder({.preset = "tiny", .quant = quant, .seed = model_seed});
-    auto suite = small_suite(random_tokens(random, 1 + static_cast<int>(random() % 12), 100), true);
+    // The first prompt is long enough for prefill to take the matrix route, so that parity has two
+    // different roundings to compare; the others are of any length, one token among them.
+    const int tokens = i == 0 ? 12 : 1 + static_cast<int>(random() % 12);
+    auto suite = small_suite(random_tokens(random, tokens, 100), true);
     suite.seed = random() >> 1;
     const auto result = run(suite, folder.options());
     EXPECT_EQ(result.status, Status::pass) << result.interrupted;
