@@ -19,8 +19,9 @@
 namespace greta::cli {
 namespace {
 
-constexpr std::array<Command, 7> kCommands = {{
+constexpr std::array<Command, 8> kCommands = {{
     {"run", "run a suite: engine beside reference, a verdict for every stage", run_suite},
+    {"explain", "why the stages that failed in a run are wrong, when that can be proved", explain},
     {"list", "what there is: probes, stages, suites, prompts, presets", list},
     {"model make", "synthesise a Llama model as a GGUF file", model_make},
     {"model inspect", "describe a GGUF file", model_inspect},
