@@ -10,7 +10,9 @@
 #include <random>
 
 #include "datasets/error.hpp"
+#include "datasets/gguf.hpp"
 #include "datasets/test_seed.hpp"
+#include "reference/reference.hpp"
 #include "reports/verdicts_json.hpp"
 #include "suites/explain_run.hpp"
 #include "suites/tampered_engine.hpp"
