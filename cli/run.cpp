@@ -28,7 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kArtefacts[] = {"trace.h5", "verdicts.json", "report.md"};
+constexpr const char* kArtefacts[] = {"trace.h5", "verdicts.json", "report.md", "explanations.json"};
 
 Options options() {
   Options options(

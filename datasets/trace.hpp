@@ -2,7 +2,8 @@
 //
 //   /<prompt>/<arm>/<phase>/layer_<LL>/<stage>     a stage of a layer
 //   /<prompt>/<arm>/<phase>/<stage>                embed, final_norm, logits
-//   /weights/<gguf name>                           the engine's own view of a weight
+//   /weights/<gguf name>                           the engine's own view of a weight, in the run's first arm
+//   /weights/<arm>/<gguf name>                     the same in another arm, where it is not what it should be
 //   /verdicts                                      compound table, a row a comparison
 // Attributes of a dataset: axes, positions, window (absent: whole), kernel, contract, xxh3.
 // Root attributes: see RunIdentity; `complete` is 0 until close(), so that a trace cut short says so.
@@ -24,7 +25,7 @@ inline constexpr int kTraceSchema = 1;
 struct TraceKey {
   std::string prompt, arm, phase;
   int layer = -1;     // -1: no layer
-  std::string stage;  // a stage's name; or with prompt = "weights" and the rest empty, a GGUF tensor's name
+  std::string stage;  // a stage's name; or with prompt = "weights" and the rest but perhaps `arm` empty, a GGUF tensor's name
   std::string path() const;
   auto operator<=>(const TraceKey&) const = default;
 };

@@ -97,8 +97,10 @@ std::string unescape(std::string_view component) {
 }
 
 std::vector<std::string> components(const TraceKey& key) {
-  if (key.prompt == kWeights && key.arm.empty() && key.phase.empty() && key.layer < 0 && !key.stage.empty())
-    return {std::string(kWeights), escape(key.stage)};
+  if (key.prompt == kWeights && key.phase.empty() && key.layer < 0 && !key.stage.empty()) {
+    if (key.arm.empty()) return {std::string(kWeights), escape(key.stage)};
+    return {std::string(kWeights), escape(key.arm), escape(key.stage)};
+  }
   if (key.prompt.empty() || key.arm.empty() || key.phase.empty() || key.stage.empty())
     fail_invalid("a trace key needs prompt, arm, phase and stage; this one has '{}', '{}', '{}' and '{}'",
                  key.prompt, key.arm, key.phase, key.stage);
@@ -113,8 +115,9 @@ std::vector<std::string> components(const TraceKey& key) {
 
 bool parse(std::span<const std::string> path, TraceKey& key) {
   key = {};
-  if (path.size() == 2 && path[0] == kWeights) {
+  if ((path.size() == 2 || path.size() == 3) && path[0] == kWeights) {
     key.prompt = kWeights;
+    if (path.size() == 3) key.arm = unescape(path[1]);
   } else if ((path.size() == 4 || (path.size() == 5 && parse_layer(path[3], key.layer))) &&
              path[0] != kWeights && path[0] != kPrompts) {
     key.prompt = unescape(path[0]);

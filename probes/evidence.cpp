@@ -35,14 +35,17 @@ void Phase::put(int layer, Stage stage, Tap tap, Run run) {
 
 bool Phase::has(int layer, Stage stage, Run run) const {
   const std::lock_guard lock(mutex_);
-  return taps_.contains({run, layer, stage});
+  if (taps_.contains({run, layer, stage})) return true;
+  return run == Run::first && source_.has && source_.has(layer, stage);
 }
 
 const Tap& Phase::tap(int layer, Stage stage, Run run) const {
   const std::lock_guard lock(mutex_);
   const std::string where =
       fmt::format("{}{}", Place{name, layer, stage}.text(), run == Run::repeat ? " of the repeated run" : "");
-  const auto it = taps_.find({run, layer, stage});
+  auto it = taps_.find({run, layer, stage});
+  if (it == taps_.end() && run == Run::first && source_.has && source_.has(layer, stage))
+    it = taps_.emplace(Key{run, layer, stage}, source_.read(layer, stage)).first;
   if (it == taps_.end()) throw Missing(fmt::format("{} did not come from the engine", where));
   if (duplicates_.contains(it->first)) throw Missing(fmt::format("{} came twice from the engine", where));
   const Tap& tap = it->second;
@@ -74,6 +77,19 @@ std::string Phase::contract(int layer, Stage stage) const {
   return it->second;
 }
 
+void Phase::read_from(Source source) {
+  const std::lock_guard lock(mutex_);
+  source_ = std::move(source);
+}
+
+size_t Phase::bytes() const {
+  const std::lock_guard lock(mutex_);
+  size_t sum = 0;
+  for (const auto& [key, tap] : taps_)
+    if (tap.tensor) sum += tap.tensor->bytes();
+  return sum;
+}
+
 Phase& Evidence::add(std::string name, reference::Call call, const StageSizes& sizes) {
   const std::lock_guard lock(mutex_);
   return phases.emplace_back(std::move(name), std::move(call), sizes);
@@ -95,6 +111,13 @@ const ChainedRows& Evidence::chained_rows(const Place& place) const {
   const auto it = chained.find(place);
   if (it == chained.end()) throw Missing(fmt::format("the chained reference has no {}", place.text()));
   return it->second;
+}
+
+size_t Evidence::bytes() const {
+  const std::lock_guard lock(mutex_);
+  size_t sum = 0;
+  for (const Phase& phase : phases) sum += phase.bytes();
+  return sum;
 }
 
 std::span<const float> last_rows(const Tap& tap, const Phase& phase, Stage stage) {

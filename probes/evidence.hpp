@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <mutex>
@@ -73,6 +74,13 @@ class Phase {
   // The contract that a stage declared in this call, also where its tensor was not kept.
   void declare(int layer, Stage stage, std::string contract);
   std::string contract(int layer, Stage stage) const;
+  // Where tensors of the first run that were not put come from, each when it is first asked for.
+  struct Source {
+    std::function<bool(int layer, Stage)> has;
+    std::function<Tap(int layer, Stage)> read;
+  };
+  void read_from(Source source);
+  size_t bytes() const;  // of the tensors that are held
 
  private:
   struct Key {
@@ -82,8 +90,9 @@ class Phase {
     auto operator<=>(const Key&) const = default;
   };
   mutable std::mutex mutex_;
-  std::map<Key, Tap> taps_;
+  mutable std::map<Key, Tap> taps_;
   std::set<Key> duplicates_;
+  Source source_;
   std::map<std::pair<int, Stage>, std::string> contracts_;
 };
 
@@ -106,6 +115,7 @@ struct Evidence {
   const Phase* find(const std::string& name) const;
   const Phase& phase(const std::string& name) const;          // Missing
   const ChainedRows& chained_rows(const Place& place) const;  // Missing
+  size_t bytes() const;                                       // of the tensors that are held
 
  private:
   mutable std::mutex mutex_;

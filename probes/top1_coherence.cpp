@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "probes/probe.hpp"
+#include "probes/top1_coherence.hpp"
 
 namespace greta::probes {
 namespace {
@@ -44,7 +45,7 @@ struct Top1Coherence {
       return fail(finding,
                   fmt::format("the argmax kernel says token {}, the largest logit is token {}", top1, own));
     if (!std::equal(row.begin(), row.end(), phase.outcome->logits.begin(), phase.outcome->logits.end()))
-      return fail(finding, "the logits that the caller got are not those that the last kernel wrote");
+      return fail(finding, std::string(kNotAsWritten));
 
     const ChainedRows& rows = evidence.chained_rows({phase.name, -1, Stage::logits});
     std::string tie;

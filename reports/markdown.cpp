@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <climits>
 
+#include "datasets/cause.hpp"
 #include "reports/atomic_file.hpp"
 #include "reports/summary.hpp"
 #include "reports/table.hpp"
@@ -182,6 +183,50 @@ std::string failures_text(const RunResult& run) {
   return out + "\n";
 }
 
+std::string trials_text(const std::vector<probes::Trial>& trials) {
+  constexpr size_t kShown = 6;
+  std::string out;
+  for (size_t i = 0; i < std::min(trials.size(), kShown); ++i) {
+    const auto& trial = trials[i];
+    const std::string ratio = trial.applies ? "ratio " + ratio_text(trial.ratio) : "";
+    const std::string between = ratio.empty() || trial.note.empty() ? "" : ": ";
+    out += fmt::format("{}{} ({}{}{})", out.empty() ? "" : ", ", code(trial.text()), ratio, between,
+                       escaped(trial.note));
+  }
+  return trials.size() > kShown ? out + fmt::format(", and {} more", trials.size() - kShown) : out;
+}
+
+std::string explanation_text(const probes::Explanation& e) {
+  std::string out = fmt::format("- arm {}, {}: **{}**. {}\n", code(e.arm), code(e.stage), name_of(e.answer),
+                                escaped(e.conclusion()));
+  const auto add = [&](std::string_view name, const std::string& value) {
+    if (!value.empty()) out += fmt::format("  - {}: {}\n", name, value);
+  };
+  add("fails in", escaped(e.scope));
+  for (const auto& trial : e.fitting)
+    for (const auto& cause : trial.causes)
+      add("seen before", code(cause) + ": " + escaped(std::string(find_cause(cause).seen)));
+  add("excluded", trials_text(e.excluded));
+  add("not tested", trials_text(e.not_applicable));
+  add("note", escaped(e.note));
+  add("findings", fmt::format("{}, the first of them {}", e.places.size(),
+                              e.places.empty() ? "" : code(e.places.front())));
+  if (!e.consequences.empty())
+    add("behind it", fmt::format("{} findings, the first of them {}", e.consequences.size(),
+                                 code(e.consequences.front())));
+  return out;
+}
+
+std::string explanations_text(const RunResult& run) {
+  if (run.explanations.empty()) return {};
+  std::string out =
+      "### Explanations\n\nA known cause explains a stage when what it predicts is within its own error "
+      "bound in "
+      "every tensor that fails; the smaller of two misfits explains nothing.\n\n";
+  for (const auto& explanation : run.explanations) out += explanation_text(explanation);
+  return out + "\n";
+}
+
 std::string results_text(const RunResult& run) {
   std::string out = "## Results\n\n";
   if (run.findings.empty()) return out + "None: no probe found anything to say.\n\n";
@@ -189,7 +234,7 @@ std::string results_text(const RunResult& run) {
   out += "### By prompt and phase\n\n" + grid_text(by_arm(run, case_name), "case \\ arm");
   for (const auto& probe : group_by(all_findings(run), probe_name))
     if (has_stages(probe.findings)) out += "### " + escaped(probe.name) + "\n\n" + stage_tables(probe);
-  return out + weights_table(run) + failures_text(run);
+  return out + weights_table(run) + explanations_text(run) + failures_text(run);
 }
 
 std::string conclusion_text(const RunResult& run) {

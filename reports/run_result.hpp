@@ -13,6 +13,7 @@
 
 #include "datasets/error.hpp"
 #include "datasets/trace.hpp"
+#include "probes/explanation.hpp"
 #include "probes/finding.hpp"
 
 namespace greta::reports {
@@ -52,7 +53,8 @@ struct RunResult {
   std::vector<std::string> prompts, phases;
   std::vector<ArmResult> arms;
   std::vector<Control> controls;
-  std::vector<probes::Finding> findings;  // in pipeline order
+  std::vector<probes::Finding> findings;          // in pipeline order
+  std::vector<probes::Explanation> explanations;  // of the stages that fail, arm by arm, in pipeline order
   probes::Status status = probes::Status::invalid;
   int64_t planned = 0, compared = 0;  // tensors that the plan expects, and that were compared
   double wall_seconds = 0, engine_seconds = 0, reference_seconds = 0;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "reports/explanations.hpp"
 #include "reports/summary.hpp"
 #include "reports/table.hpp"
 
@@ -183,6 +184,7 @@ std::string terminal_report(const RunResult& run, const TerminalOptions& options
   for (const auto& probe : group_by(all_findings(run), probe_name))
     if (has_stages(probe.findings)) out += probe_tables(probe, options);
   out += weights_text(run, colours) + notes_text(run, options) + failures_text(run, colours);
+  out += explanations_section(run, colours);
   if (!run.rerun.empty()) out += "\nrerun  " + run.rerun + "\n";
   return out;
 }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "reports/atomic_file.hpp"
+#include "reports/explanations.hpp"
 
 namespace greta::reports {
 namespace {
@@ -268,6 +269,7 @@ std::string to_verdicts_json(const RunResult& run) {
                {"schema_version", kVerdictsSchema},
                {"exit_code", static_cast<int>(run.exit_code())}};
   visit_run(Writer{head}, run);
+  if (!run.explanations.empty()) head["explanations"] = explanations_to_json(run.explanations);
   std::string text = dump(head, 1);
   text.erase(text.rfind("\n}"));
   text += ",\n \"findings\": [";
@@ -290,6 +292,7 @@ RunResult from_verdicts_json(std::string_view text, const std::string& name) {
   try {
     check_schema(json, name);
     visit_run(Reader{json}, run);
+    if (json.contains("explanations")) run.explanations = explanations_from_json(json["explanations"]);
     for (const auto& line : json.at("findings")) visit_finding(Reader{line}, run.findings.emplace_back());
   } catch (const Error&) {
     throw;

@@ -41,14 +41,14 @@ std::vector<ReadyProbe> ready_probes(const Plan& plan, const std::string& prompt
 
 CaseRun::CaseRun(Bench& bench, const Case& item)
     : bench_(bench), case_(item), probes_(ready_probes(bench.plan, item.prompt.id, item.arm.name)) {
-  evidence_.prompt = item.prompt.id;
-  evidence_.arm = item.arm.name;
-  evidence_.model = &bench.model;
-  evidence_.seed = bench.seed;
+  evidence_->prompt = item.prompt.id;
+  evidence_->arm = item.arm.name;
+  evidence_->model = &bench.model;
+  evidence_->seed = bench.seed;
 }
 
 void CaseRun::run(EnginePort& engine, EnginePort* repeat, const std::string& repeat_note) {
-  evidence_.repeat_note = repeat_note;
+  evidence_->repeat_note = repeat_note;
   bench_.meter.at(case_.prompt.id + "/" + case_.arm.name);
   PassHooks hooks;
   hooks.check_interrupt = [] { InterruptGuard::check(); };
@@ -58,9 +58,9 @@ void CaseRun::run(EnginePort& engine, EnginePort* repeat, const std::string& rep
   hooks.delivered = [this, &traced](const Phase& phase, const Place& place, const probes::Tap& tap) {
     // A tensor that comes twice is a finding of its own (INVALID): the trace keeps the first.
     if (bench_.trace && tap.tensor && traced.insert(place).second)
-      bench_.trace->submit(record_of(evidence_, phase, place, tap));
+      bench_.trace->submit(record_of(*evidence_, phase, place, tap));
   };
-  Passes passes(case_, bench_.model.config(), evidence_, hooks);
+  Passes passes(case_, bench_.model.config(), *evidence_, hooks);
   try {
     passes.first(engine);
     if (case_.chained) bench_.checker.submit([this] { check_chains(); });
@@ -90,7 +90,7 @@ void CaseRun::check_step(const Phase& phase, int step, Run run) {
   const auto layers = bench_.model.config().layers;
   for (size_t p = 0; p < probes_.size(); ++p) {
     if (bench_.plan.probes[p].needs.repeats != (run == Run::repeat)) continue;
-    probes::LayerView view{evidence_, phase, -1, {}};
+    probes::LayerView view{*evidence_, phase, -1, {}};
     for (const auto& place : case_.expected[p]) {
       if (place.phase != phase.name || step_of(place, layers) != step) continue;
       view.layer = place.layer;
@@ -111,7 +111,7 @@ void CaseRun::count_compared() {
 
 // The tensors of the repeat have been compared: only one step of them is held at a time.
 void CaseRun::release(const std::string& name, int step) {
-  for (auto& phase : evidence_.phases)
+  for (auto& phase : evidence_->phases)
     if (phase.name == name)
       for (const auto& [place, shape] : case_.tensors)
         if (place.phase == name && step_of(place, bench_.model.config().layers) == step)
@@ -119,7 +119,7 @@ void CaseRun::release(const std::string& name, int step) {
 }
 
 void CaseRun::check_chains() {
-  chain_failures_ = run_chains(case_, evidence_, [this](const probes::ChainedView& view) {
+  chain_failures_ = run_chains(case_, *evidence_, [this](const probes::ChainedView& view) {
     InterruptGuard::check();
     for (size_t p = 0; p < probes_.size(); ++p) {
       const auto& expected = case_.expected[p];
@@ -135,7 +135,7 @@ void CaseRun::check_chains() {
 void CaseRun::check_case() {
   for (size_t p = 0; p < probes_.size(); ++p)
     if (!case_.expected[p].empty())
-      probes_[p].probe->check_case({evidence_, case_.expected[p]}, probes_[p].judge);
+      probes_[p].probe->check_case({*evidence_, case_.expected[p]}, probes_[p].judge);
   count_compared();
 }
 
@@ -159,7 +159,7 @@ void CaseRun::require_complete() {
   probes::Judge plan("plan", "", case_.prompt.id, case_.arm.name);
   for (const auto& [place, shape] : case_.tensors) {
     try {
-      if (const Phase* phase = evidence_.find(place.phase))
+      if (const Phase* phase = evidence_->find(place.phase))
         phase->tap(place.layer, place.stage);
       else
         throw Missing(fmt::format("phase {} did not run", place.phase));

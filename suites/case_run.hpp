@@ -2,6 +2,7 @@
 // behind.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "datasets/trace.hpp"
@@ -39,6 +40,8 @@ class CaseRun {
   void run(EnginePort& engine, EnginePort* repeat, const std::string& repeat_note);
   // What was found, also after run() threw; the checking thread must be idle.
   std::vector<probes::Finding> findings();
+  // What the engine delivered; it may outlive this.
+  std::shared_ptr<const probes::Evidence> evidence() const { return evidence_; }
 
  private:
   void step_done(const probes::Phase& phase, int step, probes::Run run);
@@ -51,7 +54,7 @@ class CaseRun {
 
   Bench& bench_;
   const Case& case_;
-  probes::Evidence evidence_;
+  const std::shared_ptr<probes::Evidence> evidence_ = std::make_shared<probes::Evidence>();
   std::vector<ReadyProbe> probes_;
   std::vector<probes::Finding> found_;
   std::map<std::string, std::string> chain_failures_;

@@ -13,6 +13,7 @@
 #include "suites/controls.hpp"
 #include "suites/identity.hpp"
 #include "suites/interrupt.hpp"
+#include "suites/kept_evidence.hpp"
 #include "suites/verdict.hpp"
 #include "suites/weights.hpp"
 
@@ -178,7 +179,9 @@ class Session {
         add(run.findings());
         throw;
       }
-      add(run.findings());
+      auto found = run.findings();
+      kept_.add(run.evidence(), found);
+      add(std::move(found));
       if (trace_) trace_->flush();
       conclude();
       result_.engine_seconds = bench.engine_seconds + weight_seconds_;
@@ -187,6 +190,16 @@ class Session {
       // A run that dies here says so itself: what is missing makes it INVALID until the last case is done.
       save();
     }
+    explain(name);
+  }
+
+  void explain(const std::string& arm) {
+    conclude_run(result_, plan_);
+    std::vector<probes::Finding> own;
+    std::copy_if(result_.findings.begin(), result_.findings.end(), std::back_inserter(own),
+                 [&](const auto& finding) { return finding.arm == arm; });
+    auto explanations = kept_.explain(model_, own);
+    std::move(explanations.begin(), explanations.end(), std::back_inserter(result_.explanations));
   }
 
   void check_weights(Bench& bench, const std::string& arm) {
@@ -201,6 +214,7 @@ class Session {
       throw;
     }
     weight_seconds_ += run.engine_seconds();
+    kept_.add(run.failed());
     add(run.findings());
   }
 
@@ -238,6 +252,7 @@ class Session {
   std::unique_ptr<EnginePort> engine_, repeat_;
   std::string engine_arm_, repeat_note_;
   std::unique_ptr<TraceWriter> trace_;
+  KeptEvidence kept_;
   reports::RunResult result_;
   double weight_seconds_ = 0;
 };

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "suites/interrupt.hpp"
 
@@ -15,6 +16,8 @@ namespace {
 // Weights of small models go to the trace whole; an 8B model's would be 32 GB of f32 that the .gguf has
 // already.
 constexpr int64_t kMostTracedValues = int64_t{1} << 20;
+// Wrong weights stay until the arm is explained; of a large model's, the first few.
+constexpr size_t kMostKeptBytes = size_t{1} << 30;
 
 }  // namespace
 
@@ -32,6 +35,7 @@ std::vector<std::string> weight_names(const GgufFile& file, const reference::Con
 
 WeightRun::WeightRun(Bench& bench, const std::string& arm)
     : bench_(bench),
+      arm_(arm),
       expected_(bench.plan.weights.at(arm)),
       probes_(ready_probes(bench.plan, "weights", arm)) {}
 
@@ -40,19 +44,29 @@ bool WeightRun::asked(const std::string& weight) const {
                      [&](const auto& row) { return std::find(row.begin(), row.end(), weight) != row.end(); });
 }
 
-void WeightRun::check(const std::string& weight, const probes::Tap* delivered) {
+void WeightRun::check(const std::string& weight, const std::shared_ptr<const probes::Tap>& delivered,
+                      bool traced) {
   InterruptGuard::check();
+  bool failed = false;
   for (size_t p = 0; p < probes_.size(); ++p) {
     if (std::find(expected_[p].begin(), expected_[p].end(), weight) == expected_[p].end()) continue;
-    probes_[p].probe->check_weight({bench_.model, weight, delivered}, probes_[p].judge);
+    probes_[p].probe->check_weight({bench_.model, weight, delivered.get()}, probes_[p].judge);
     bench_.meter.compared(1);
+    for (auto& finding : probes_[p].judge.take()) {
+      failed |= finding.status == probes::Status::fail;
+      found_.push_back(std::move(finding));
+    }
   }
+  if (!failed) return;
+  failed_bytes_ += delivered->tensor->bytes();
+  if (failed_bytes_ <= kMostKeptBytes) failed_[weight] = delivered;
+  if (bench_.trace && !traced) trace(weight, *delivered, arm_);
 }
 
-void WeightRun::trace(const std::string& weight, const probes::Tap& tap) const {
-  if (tap.tensor->size() > kMostTracedValues) return;
+void WeightRun::trace(const std::string& weight, const probes::Tap& tap, const std::string& arm) const {
   TraceRecord record;
   record.key.prompt = "weights";
+  record.key.arm = arm;
   record.key.stage = weight;
   record.tensor = tap.tensor;
   record.axes = "rows,columns";
@@ -71,24 +85,19 @@ void WeightRun::run(EnginePort& engine, bool to_trace) {
     auto tap = std::make_shared<const probes::Tap>(
         probes::Tap{std::move(record.tensor), std::move(record.positions), std::move(record.kernel),
                     std::move(record.contract)});
-    if (to_trace) trace(record.weight, *tap);
+    const bool traced = to_trace && tap->tensor->size() <= kMostTracedValues;
+    if (traced) trace(record.weight, *tap, "");
     // A backlog of two bounds the memory: a weight in float64 with its bounds is six times its f32.
-    bench_.checker.submit([this, weight = record.weight, tap] { check(weight, tap.get()); }, 2);
+    bench_.checker.submit([this, weight = record.weight, tap, traced] { check(weight, tap, traced); }, 2);
   });
   engine_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   for (const auto& row : expected_)
     for (const auto& weight : row)
-      if (seen.insert(weight).second) bench_.checker.submit([this, weight] { check(weight, nullptr); });
+      if (seen.insert(weight).second)
+        bench_.checker.submit([this, weight] { check(weight, nullptr, false); });
   bench_.checker.drain();
 }
 
-std::vector<probes::Finding> WeightRun::findings() {
-  std::vector<probes::Finding> out;
-  for (auto& ready : probes_) {
-    auto found = ready.judge.take();
-    std::move(found.begin(), found.end(), std::back_inserter(out));
-  }
-  return out;
-}
+std::vector<probes::Finding> WeightRun::findings() { return std::exchange(found_, {}); }
 
 }  // namespace greta::suites

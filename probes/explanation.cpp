@@ -1,0 +1,91 @@
+#include "probes/explanation.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "datasets/cause.hpp"
+
+namespace greta::probes {
+namespace {
+
+std::string joined(const std::vector<Trial>& trials, std::string_view separator) {
+  std::string out;
+  for (const auto& trial : trials) out += (out.empty() ? "" : std::string(separator)) + trial.text();
+  return out;
+}
+
+std::string number(int64_t count, std::string_view what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+std::string meaning(const Trial& trial) {
+  std::string out;
+  for (const auto& cause : trial.causes)
+    out += (out.empty() ? "" : "; and ") + std::string(find_cause(cause).what);
+  return out;
+}
+
+std::string in_places(const Explanation& explanation) {
+  if (explanation.tensors == 1) return "the failing tensor";
+  return explanation.tried < explanation.tensors ? fmt::format("the {} of {} failing tensors that were tried",
+                                                               explanation.tried, explanation.tensors)
+                                                 : fmt::format("all {} failing tensors", explanation.tensors);
+}
+
+// The best that was excluded, said so that nobody takes it for a cause.
+std::string best_misfit(const Explanation& explanation) {
+  if (explanation.excluded.empty()) return "no known cause could be tested";
+  const Trial& best = explanation.excluded.front();
+  const std::string pairs =
+      explanation.pairs == 0 ? "" : fmt::format(" and {} of them", number(explanation.pairs, "pair"));
+  return fmt::format(
+      "no known cause{} predicts it within its error bound; the smallest misfit, {} times the bound, is no "
+      "cause",
+      pairs, fmt::format("{:.3g}", best.ratio));
+}
+
+}  // namespace
+
+std::string_view name_of(Answer answer) {
+  switch (answer) {
+    case Answer::explained:
+      return "explained";
+    case Answer::indistinguishable:
+      return "indistinguishable";
+    case Answer::unexplained:
+      return "unexplained";
+  }
+  return "?";
+}
+
+std::string Trial::text() const { return fmt::format("{}", fmt::join(causes, " + ")); }
+
+double Explanation::margin() const {
+  return excluded.empty() ? std::numeric_limits<double>::infinity() : excluded.front().ratio;
+}
+
+std::string Explanation::conclusion() const {
+  switch (answer) {
+    case Answer::explained:
+      if (!observed.empty())
+        return fmt::format("{} fits what was observed: {}. It is not proved: {}.", fitting.front().text(),
+                           observed, tells);
+      return fmt::format("{} explains {} ({}): {} {} inside its error bound (worst ratio {:.2g}){}.",
+                         fitting.front().text(), stage, meaning(fitting.front()), in_places(*this),
+                         tensors == 1 ? "is" : "are", fitting.front().ratio,
+                         excluded.empty() ? ""
+                                          : fmt::format("; the next best, {}, is off by {:.3g} times its own",
+                                                        excluded.front().text(), margin()));
+    case Answer::indistinguishable:
+      return fmt::format("{} cannot be told apart on {}: {} {} inside the error bound of each. {}",
+                         joined(fitting, " and "), stage, in_places(*this), tensors == 1 ? "is" : "are",
+                         tells);
+    case Answer::unexplained:
+      break;
+  }
+  if (!observed.empty()) return fmt::format("{} is unexplained: {}.", stage, observed);
+  return fmt::format("{} is unexplained: {}.", stage, best_misfit(*this));
+}
+
+}  // namespace greta::probes
