@@ -47,7 +47,8 @@ struct UsualRules {
       if (!verdicts[rule])
         finding.message +=
             fmt::format("{}{}", finding.message.empty() ? "refused by " : ", ", kUsualRules[rule]);
-    finding.metrics.bound_ratio = 0;  // it judges nothing
+    finding.status = Status::pass;  // it judges nothing
+    finding.metrics.bound_ratio = 0;
     finding.metrics.out_of_bound = finding.metrics.out_of_certain = finding.metrics.non_finite_mismatch = 0;
   }
 };

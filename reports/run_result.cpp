@@ -44,6 +44,19 @@ std::vector<std::string> missing_evidence(const RunResult& run) {
   return reasons;
 }
 
+// What the arm's first failing stage was explained as: a cause, "indistinguishable: a, b" or "unexplained".
+std::string cause_of(const RunResult& run, const ArmResult& arm) {
+  const std::string stage = first_stage(run, arm);
+  for (const auto& explanation : run.explanations) {
+    if (explanation.arm != arm.name || explanation.stage != stage) continue;
+    if (explanation.answer == probes::Answer::unexplained) return "unexplained";
+    std::string out;
+    for (const auto& trial : explanation.fitting) out += (out.empty() ? "" : ", ") + trial.text();
+    return explanation.answer == probes::Answer::explained ? out : "indistinguishable: " + out;
+  }
+  return {};
+}
+
 }  // namespace
 
 Status status_of(const probes::Finding& finding) {
@@ -73,7 +86,9 @@ Status outcome_of(const RunResult& run, const ArmResult& arm, std::string* why) 
   if (!arm.expect.any()) return actual;
   Expectation came{.verdict = std::string(probes::name_of(actual))};
   if (!arm.expect.first.empty()) came.first = first_stage(run, arm);
-  const bool met = came.verdict == arm.expect.verdict && came.first == arm.expect.first;
+  if (!arm.expect.cause.empty()) came.cause = cause_of(run, arm);
+  const bool met = came.verdict == arm.expect.verdict && came.first == arm.expect.first &&
+                   came.cause == arm.expect.cause;
   if (met) return Status::pass;
   if (why) *why = fmt::format("expected {}; came {}", arm.expect.text(), came.text());
   return actual == Status::invalid ? Status::invalid : Status::fail;

@@ -10,6 +10,7 @@
 
 #include "datasets/error.hpp"
 #include "probes/explanation.hpp"
+#include "probes/finding.hpp"
 
 namespace greta::reports {
 

@@ -31,7 +31,7 @@ using reports::SelftestResult;
 
 // The long prompt runs on the route that is fast on the host machine; the short ones on the automatic choice,
 // which takes the matrix cores in prefill and the vector units in decode.
-Suite suite_with(const std::string& fault, uint64_t seed) {
+Suite suite_with(const std::string& fault, uint64_t seed, bool repeats) {
   Suite suite;
   suite.path = "selftest";
   suite.title = "selftest";
@@ -47,7 +47,7 @@ Suite suite_with(const std::string& fault, uint64_t seed) {
   suite.probes = {{.use = "stage_parity", .options = {{"mode", "local"}}},
                   {.use = "usual_rules"},
                   {.use = "top1_coherence"}};
-  if (fault.find("barrier=") != std::string::npos) suite.probes.push_back({.use = "determinism"});
+  if (repeats) suite.probes.push_back({.use = "determinism"});
   return suite;
 }
 
@@ -90,10 +90,10 @@ class Planter {
   Planter(const SelftestOptions& options, SelftestResult& result) : options_(options), result_(result) {}
 
   void clean_run() {
-    const auto run = suites::run(suite_with("barrier=", options_.seed), run_options(options_));
+    const auto run = suites::run(suite_with("", options_.seed, true), run_options(options_));
     if (run.status != Status::pass)
       fail_invalid("the run without a fault is no PASS: {}; faults cannot be told from that",
-                   run.findings.empty() ? run.interrupted : first_trouble(run));
+                   first_trouble(run));
     result_.model = run.identity.model_path;
     result_.digest = run.identity.model_digest;
     for (const auto& finding : run.findings) {
@@ -113,7 +113,8 @@ class Planter {
       out.stages += (out.stages.empty() ? "" : " ") + std::string(name_of(stage));
     if (fault.cause->breaks_weights()) out.stages = "weight/" + fault.weight;
     try {
-      const auto run = suites::run(suite_with(text, options_.seed), run_options(options_));
+      const auto run =
+          suites::run(suite_with(text, options_.seed, fault.is("barrier")), run_options(options_));
       if (!run.interrupted.empty()) out.trouble = run.interrupted;
       cells(run, fault, out);
       answer(run, out);
@@ -127,7 +128,8 @@ class Planter {
   static std::string first_trouble(const reports::RunResult& run) {
     for (const auto& finding : run.findings)
       if (finding.status != Status::pass) return finding.key() + ": " + finding.message;
-    return run.interrupted;
+    const auto reasons = reports::invalid_reasons(run);
+    return reasons.empty() ? run.interrupted : reasons.front();
   }
 
   void cells(const reports::RunResult& run, const Fault& fault, SelftestFault& out) const {
