@@ -26,26 +26,49 @@ std::string dot_reason(std::string_view what, Index terms, const Contract& contr
       what, terms, *contract.chain, *contract.chain + 1, *contract.chain, *contract.chain + 1);
 }
 
+Index kv_head(const Request& in, Index h) {
+  const auto& config = in.config();
+  return in.variant.kv_head_modulo ? h % config.kv_heads : h / (config.heads / config.kv_heads);
+}
+
+// An exponential that f32 cannot hold is infinite, or 0.
+double in_f32(double x) { return x > kF32.largest || x < kTiny / 2 ? round_to(kF32, x) : x; }
+
+// Whether the token of row s has a score at position t.
+bool sees(const Request& in, Index s, Index t) {
+  if (in.variant.window && t >= *in.variant.window) return false;
+  return !in.variant.mask_shift || t <= in.position(s) + *in.variant.mask_shift;
+}
+
 }  // namespace
 
-// The scale 1/sqrt(Dh): two roundings more where it is computed in f32, and one of the product.
+// The scale 1/sqrt(Dh): two roundings more where it is computed in f32, and one of the product; squared,
+// twice that.
 Errors qk(const Request& in) {
   const auto& config = in.config();
   const Matrix q = in.operand(0), keys = rounded(*in.contract.w, in.operand(1));
-  const Index S = q.rows(), T = keys.rows(), Dh = config.head_dim, group = config.heads / config.kv_heads;
-  const double scale = 1 / std::sqrt(static_cast<double>(Dh));
+  const Index S = q.rows(), T = keys.rows(), Dh = config.head_dim;
+  const auto kind = in.variant.qk_scale;
+  const double root = 1 / std::sqrt(static_cast<double>(Dh)),
+               scale = kind == QkScale::root   ? root
+                       : kind == QkScale::none ? 1
+                                               : root * root,
+               roundings = kind == QkScale::root   ? 3
+                           : kind == QkScale::none ? 0
+                                                   : 6;
 
   auto errors = Errors::of_shape(S, config.heads * T);
   tbb::parallel_for(Index{0}, static_cast<Index>(config.heads), [&](Index h) {
     const DotOperand x(rounded(*in.contract.x, q.middleCols(h * Dh, Dh)));
-    dot_products(x, keys.middleCols(h / group * Dh, Dh), arithmetic_of(in.contract, scale), errors, h * T);
+    dot_products(x, keys.middleCols(kv_head(in, h) * Dh, Dh), arithmetic_of(in.contract, scale), errors,
+                 h * T);
     for (Index s = 0; s < S; ++s) {
       for (Index t = 0; t < T; ++t) {
         const Index column = h * T + t;
         const double y = std::abs(errors.value(s, column));
-        errors.certain(s, column) += 3 * kU * y + kTiny;
-        errors.linear(s, column) += 3 * kU * y + kTiny;
-        if (t <= in.position(s)) continue;
+        errors.certain(s, column) += roundings * kU * y + kTiny;
+        errors.linear(s, column) += roundings * kU * y + kTiny;
+        if (sees(in, s, t)) continue;
         errors.value(s, column) = -kInfinity;
         errors.certain(s, column) = errors.rms(s, column) = errors.linear(s, column) = 0;
       }
@@ -58,28 +81,37 @@ Errors qk(const Request& in) {
 
 // e_i = exp(x_i − max): relative error u|x_i − max| of the subtraction (the maximum is exact) and exp's ulps;
 // the sum adds the mean of those and its own additions; then the division. Where exp is subnormal in f32 a
-// kernel may flush it to zero.
+// kernel may flush it to zero. Without the maximum there is no subtraction, and exp and the sum overflow
+// where they leave f32.
 Errors softmax(const Request& in) {
   const Matrix x = in.operand(0);
-  const Index T = in.call.T(), heads = in.config().heads;
+  const Index T = in.call.T(), heads = in.config().heads, count = T - (in.variant.softmax_sum_short ? 1 : 0);
   const double exp_error = *in.contract.exp_ulp * kUlp, division = *in.contract.div_ulp * kUlp,
-               chain = *in.contract.chain;
+               chain = *in.contract.chain, subtraction = in.variant.softmax_keeps_max ? 0 : kU;
 
   auto errors = Errors::of_shape(x.rows(), x.cols());
   tbb::parallel_for(Index{0}, x.rows() * heads, [&](Index row) {
     const Index s = row / heads, begin = row % heads * T;
     const auto scores = x.row(s).segment(begin, T).array();
-    const double largest = scores.maxCoeff<Eigen::PropagateNaN>();
+    const double largest = in.variant.softmax_keeps_max ? 0 : scores.maxCoeff<Eigen::PropagateNaN>();
     auto value = errors.value.row(s).segment(begin, T).array();
     auto own = errors.linear.row(s).segment(begin, T).array();
     for (Index t = 0; t < T; ++t) {
       const double distance = scores(t) - largest;
-      value(t) = std::exp(distance);
-      own(t) = std::isinf(distance) ? 0 : kU * std::abs(distance) + exp_error;
+      value(t) = in.variant.softmax_base_2 ? std::exp2(distance) : std::exp(distance);
+      own(t) = std::isinf(distance) ? 0 : subtraction * std::abs(distance) + exp_error;
+      if (in.variant.softmax_keeps_max) value(t) = in_f32(value(t));
     }
-    const double sum = value.sum(), underflow = static_cast<double>(T) * kNormal / sum;
-    const double mean = (value * own).sum() / sum + underflow;
-    const double spread = kU * std::sqrt(chain * (value.square().sum() / (sum * sum) + 1));
+    const auto summed = value.head(count);
+    const double sum = in.variant.softmax_keeps_max ? in_f32(summed.sum()) : summed.sum();
+    if (std::isinf(sum)) {  // then 0 and NaN are exact
+      value /= sum;
+      own.setZero();
+      return;
+    }
+    const double underflow = static_cast<double>(T) * kNormal / sum;
+    const double mean = (summed * own.head(count)).sum() / sum + underflow;
+    const double spread = kU * std::sqrt(chain * (summed.square().sum() / (sum * sum) + 1));
     value /= sum;
     const auto relative = own + mean + division;
     const auto floor =
@@ -102,12 +134,13 @@ Errors softmax(const Request& in) {
 Errors pv(const Request& in) {
   const auto& config = in.config();
   const Matrix p = in.operand(0), values = rounded(*in.contract.w, in.operand(1));
-  const Index S = p.rows(), T = values.rows(), Dh = config.head_dim, group = config.heads / config.kv_heads;
+  const Index S = p.rows(), T = values.rows(), Dh = config.head_dim,
+              read = std::min<Index>(T, in.variant.window.value_or(T));
 
   auto errors = Errors::of_shape(S, config.heads * Dh);
   tbb::parallel_for(Index{0}, static_cast<Index>(config.heads), [&](Index h) {
-    const DotOperand x(rounded(*in.contract.x, p.middleCols(h * T, T)));
-    const Matrix of_head = values.middleCols(h / group * Dh, Dh).transpose();
+    const DotOperand x(rounded(*in.contract.x, p.middleCols(h * T, read)));
+    const Matrix of_head = values.block(0, kv_head(in, h) * Dh, read, Dh).transpose();
     dot_products(x, of_head, arithmetic_of(in.contract, 1), errors, h * Dh);
   });
   errors.reason = dot_reason("pv", T, in.contract);

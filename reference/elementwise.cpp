@@ -33,42 +33,56 @@ void round_weights(GgmlType type, Rounding to, Errors& errors) {
                                       : "unpacked in f32 and rounded as declared: exact but for ties";
 }
 
-}  // namespace
-
-Errors embed(const Request& in) {
-  const std::string table = "token_embd.weight";
-  const auto info = in.model.weight_info(table);
-  auto errors = Errors::of_shape(in.call.S(), info.columns);
-  for (Index s = 0; s < in.call.S(); ++s) {
-    const auto token = in.call.tokens[static_cast<size_t>(s)];
-    if (token < 0 || token >= info.rows)
-      fail_invalid("token {} is outside the vocabulary of {}", token, info.rows);
-    in.model.weight_row(table, token, {errors.value.row(s).data(), static_cast<size_t>(info.columns)});
-  }
-  round_weights(info.type, *in.contract.w, errors);
-  return errors;
-}
-
-Errors dequantised_weight(const Model& model, const std::string& gguf_name, const Contract& contract) {
-  const auto info = model.weight_info(gguf_name);
-  auto errors = Errors::of_shape(info.rows, info.columns);
-  errors.value = *model.weight(gguf_name);
-  round_weights(info.type, *contract.w, errors);
-  return errors;
-}
-
-Errors copy(const Request& in) {
+Errors moved(Matrix value) {
   Errors errors;
-  errors.value = in.operand(0);
+  errors.value = std::move(value);
   errors.certain = errors.rms = errors.linear = Matrix::Zero(errors.value.rows(), errors.value.cols());
   errors.reason = "copied: bitwise equal";
   return errors;
 }
 
+}  // namespace
+
+Errors embed(const Request& in) {
+  const WeightReader table(in.model, "token_embd.weight", in.variant.reading);
+  const auto info = table.info();
+  auto errors = Errors::of_shape(in.call.S(), info.columns);
+  for (Index s = 0; s < in.call.S(); ++s) {
+    const auto token = in.call.tokens[static_cast<size_t>(s)];
+    if (token < 0 || token >= info.rows)
+      fail_invalid("token {} is outside the vocabulary of {}", token, info.rows);
+    if (in.variant.zeroed_rows) continue;
+    const auto row = in.variant.next_token ? (token + int64_t{1}) % info.rows : token;
+    table.row(row, {errors.value.row(s).data(), static_cast<size_t>(info.columns)});
+  }
+  round_weights(info.type, *in.contract.w, errors);
+  return errors;
+}
+
+Errors dequantised_weight(const Model& model, const std::string& gguf_name, const Contract& contract,
+                          const WeightReading& reading) {
+  const WeightReader weight(model, gguf_name, reading);
+  const auto info = weight.info();
+  auto errors = Errors::of_shape(info.rows, info.columns);
+  errors.value = *weight.whole();
+  round_weights(info.type, *contract.w, errors);
+  return errors;
+}
+
+Errors copy(const Request& in) { return moved(in.operand(0)); }
+
 Errors add(const Request& in) {
+  const auto variant = in.variant.residual;
+  if (variant == Residual::branch || variant == Residual::stream)
+    return moved(in.operand(variant == Residual::branch ? 0 : 1));
   Errors errors;
-  errors.value = in.operand(0) + in.operand(1);
+  const Matrix stream = in.operand(1);
+  errors.value = in.operand(0) + stream;
   errors.certain = errors.linear = errors.value.cwiseAbs() * kU;
+  if (variant == Residual::twice) {  // the second sum's rounding on top of the first's
+    errors.value += stream;
+    errors.certain = errors.linear += errors.value.cwiseAbs() * kU;
+  }
   errors.rms = Matrix::Zero(errors.value.rows(), errors.value.cols());
   errors.reason = "one addition in f32: 2^-24·|y|";
   return errors;
@@ -78,6 +92,7 @@ Errors add(const Request& in) {
 // when the reciprocal is multiplied). Below g = -88.7 E overflows and a correct kernel gives -0: |g|·e^g is
 // under 2^-121 there.
 Errors swiglu(const Request& in) {
+  if (in.variant.activation != Activation::silu) return gelu(in);
   const Matrix gate = in.operand(0), up = in.operand(1);
   const double exp_ulp = *in.contract.exp_ulp * kUlp, div_ulp = *in.contract.div_ulp * kUlp;
   auto errors = Errors::of_shape(gate.rows(), gate.cols());

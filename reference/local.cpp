@@ -52,6 +52,22 @@ static_assert(in_order(), "the table is indexed by Stage");
 
 const Row& row_of(Stage stage) { return kTable[static_cast<size_t>(stage)]; }
 
+// The stage whose weight is taken for this one's when a table of tensors is in another order.
+Stage partner_of(Stage stage) {
+  switch (stage) {
+    case Stage::k:
+      return Stage::v;
+    case Stage::v:
+      return Stage::k;
+    case Stage::ffn_gate:
+      return Stage::ffn_up;
+    case Stage::ffn_up:
+      return Stage::ffn_gate;
+    default:
+      fail_internal("the weight of stage {} has no partner", name_of(stage));
+  }
+}
+
 // The residual stream that enters a layer.
 OperandRef layer_input(int layer) {
   return layer == 0 ? OperandRef{Stage::embed, -1} : OperandRef{Stage::ffn_residual, layer - 1};
@@ -116,6 +132,12 @@ std::string weight_of(const Model& model, Stage stage, int layer) {
   return layer_weight(layer, part);
 }
 
+std::string weight_of(const Request& in) {
+  const int layers = static_cast<int>(in.config().layers);
+  const int layer = in.layer < 0 ? in.layer : (in.layer + layers + in.variant.weight_layer) % layers;
+  return weight_of(in.model, in.variant.partner_weight ? partner_of(in.stage) : in.stage, layer);
+}
+
 std::pair<int64_t, int64_t> shape_of(const Config& config, const OperandRef& ref, const Call& call) {
   const auto shape = greta::shape_of(ref.stage, config.sizes(call.S(), call.T()));
   int64_t columns = 1;
@@ -124,13 +146,17 @@ std::pair<int64_t, int64_t> shape_of(const Config& config, const OperandRef& ref
 }
 
 Matrix Request::operand(size_t index) const {
-  auto ref = operands_of(stage, layer).at(index);
+  const auto refs = operands_of(stage, layer);
+  auto ref = refs.at(variant.operands_exchanged ? refs.size() - 1 - index : index);
   if (info(ref.stage).per_layer && ref.layer < 0) ref.layer = static_cast<int>(config().layers) - 1;
+  if (variant.layer_zero) ref.layer = 0;
   Matrix operand = fetch(ref);
   const auto [rows, columns] = reference::shape_of(config(), ref, call);
   if (operand.rows() != rows || operand.cols() != columns)
     fail_invalid("stage {} of layer {} needs {} as [{}, {}] and was given [{}, {}]", name_of(stage), layer,
                  name_of(ref.stage), rows, columns, operand.rows(), operand.cols());
+  if (variant.previous_row)
+    for (Eigen::Index row = rows - 1; row > 0; --row) operand.row(row) = operand.row(row - 1);
   return operand;
 }
 

@@ -2,6 +2,7 @@
 
 #include "reference/dequantise.hpp"
 #include "reference/dot.hpp"
+#include "reference/half_sum.hpp"
 #include "reference/rounding.hpp"
 #include "reference/stages.hpp"
 
@@ -60,28 +61,32 @@ struct RoundedTile {
 }  // namespace
 
 Errors matmul(const Request& in) {
-  const auto weight = weight_of(in.model, in.stage, in.layer);
-  const auto info = in.model.weight_info(weight);
+  const WeightReader weight(in.model, weight_of(in), in.variant.reading);
+  const auto info = weight.info();
   const Rounding to_x = *in.contract.x, to_w = *in.contract.w;
   const bool difference = rounds_in_f32(info.type);
-  const DotOperand x(rounded(to_x, in.operand(0)));
+  const Index terms = info.columns - in.variant.last_terms_left_out;
+  const Matrix operand = in.operand(0);
+  const DotOperand x(rounded(to_x, operand.leftCols(terms)));
   const DotArithmetic arithmetic{.chain = static_cast<double>(*in.contract.chain),
                                  .extra = difference ? 1.0 : 0.0};
 
+  const auto products = in.variant.half_sum ? half_sum_products : dot_products;
+
   auto errors = Errors::of_shape(x.value.rows(), info.rows);
   const bool as_stored = !difference && to_w == Rounding::f32;
-  in.model.visit_tiles(weight, [&](int64_t begin, const Eigen::Ref<const Matrix>& tile) {
-    if (as_stored) return dot_products(x, tile, arithmetic, errors, begin);
+  weight.visit_tiles([&](int64_t begin, const Eigen::Ref<const Matrix>& tile) {
+    if (as_stored) return products(x, tile.leftCols(terms), arithmetic, errors, begin);
     thread_local RoundedTile rounded_tile;
-    rounded_tile.round(tile, to_w, difference);
-    dot_products(x, rounded_tile.values, arithmetic, errors, begin);
+    rounded_tile.round(tile.leftCols(terms), to_w, difference);
+    products(x, rounded_tile.values, arithmetic, errors, begin);
     rounded_tile.add_doubts(x, begin, errors);
   });
-  const double chain = arithmetic.chain, products = chain + 1 + arithmetic.extra;
+  const double chain = arithmetic.chain, roundings = chain + 1 + arithmetic.extra;
   errors.reason = fmt::format(
       "matmul K={}, x {}, w {} (rounded as declared, so no error), {} additions in f32: expected = "
       "7.13·2^-24·sqrt({}·‖w∘x‖² + {}·max|partial sum|²) + 2^-24·|y|; certain = γ_{}·Σ|wx| + 2^-24·|y|",
-      info.columns, name(to_x), name(to_w), chain, products, chain, products);
+      info.columns, name(to_x), name(to_w), chain, roundings, chain, roundings);
   if (!x.value.allFinite())
     errors.reason += fmt::format("; x has values that are not finite as {}", name(to_x));
   return errors;

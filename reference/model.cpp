@@ -109,6 +109,10 @@ void Model::weight_row(const std::string& name, int64_t row, std::span<double> o
   dequantise(tensor.type, tensor.row(row), out);
 }
 
+std::span<const std::byte> Model::weight_bytes(const std::string& name, int64_t row) const {
+  return state_->file.tensor(name).row(row);
+}
+
 Model::WeightInfo Model::weight_info(const std::string& name) const {
   const auto& tensor = state_->file.tensor(name);
   return {tensor.type, tensor.rows(), tensor.columns()};

@@ -43,6 +43,8 @@ class Model {
   MatrixPtr weight(const std::string& gguf_name) const;
   // One row, for the embedding lookup: no need to unpack the whole table.
   void weight_row(const std::string& gguf_name, int64_t row, std::span<double> out) const;
+  // The same as it is stored, for who unpacks it wrongly on purpose.
+  std::span<const std::byte> weight_bytes(const std::string& gguf_name, int64_t row) const;
 
   struct WeightInfo {
     GgmlType type;

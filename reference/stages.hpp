@@ -3,7 +3,7 @@
 #pragma once
 
 #include "reference/bounds.hpp"
-#include "reference/reference.hpp"
+#include "reference/variant.hpp"
 
 namespace greta::reference {
 
@@ -15,8 +15,9 @@ struct Request {
   const Call& call;
   const Contract& contract;
   const Fetch& fetch;
+  const Variant& variant = kRight;
 
-  // The index-th of operands_of(stage, layer), its shape checked (Error invalid).
+  // The index-th of operands_of(stage, layer), its shape checked (Error invalid), as the variant reads it.
   Matrix operand(size_t index) const;
   const Config& config() const { return model.config(); }
   int position(int64_t row) const { return call.start + static_cast<int>(row); }
@@ -27,6 +28,7 @@ std::pair<int64_t, int64_t> shape_of(const Config& config, const OperandRef& ref
 
 // The weight that a stage multiplies with, or its norm's gain; empty for stages without one.
 std::string weight_of(const Model& model, Stage stage, int layer);
+std::string weight_of(const Request&);  // as the variant has it
 
 // local.cpp. Error (invalid) when the contract declares another operation than the stage's.
 Errors errors_of(const Request&);
@@ -36,7 +38,10 @@ Errors embed(const Request&);   // row of the table
 Errors copy(const Request&);    // bits are moved
 Errors add(const Request&);     // a + b
 Errors swiglu(const Request&);  // gate / (1 + e^-gate) · up
-Errors dequantised_weight(const Model&, const std::string& gguf_name, const Contract&);
+Errors dequantised_weight(const Model&, const std::string& gguf_name, const Contract&,
+                          const WeightReading& reading = {});
+// gelu.cpp
+Errors gelu(const Request&);  // gate · Φ(gate) · up, a variant of swiglu
 // norm.cpp
 Errors rms_norm(const Request&);  // x / sqrt(mean(x²) + eps) · gain
 // matmul.cpp

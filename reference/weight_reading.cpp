@@ -1,0 +1,66 @@
+#include "reference/weight_reading.hpp"
+
+#include <tbb/parallel_for.h>
+
+#include "reference/dequantise.hpp"
+
+namespace greta::reference {
+
+WeightReader::WeightReader(const Model& model, std::string gguf_name, const WeightReading& reading)
+    : model_(model), name_(std::move(gguf_name)), reading_(reading), info_(model.weight_info(name_)) {}
+
+// Loaded, then read. Element `at` of the transpose, K rows of N, is row at % N, column at / N of the weight.
+int64_t WeightReader::place(int64_t n, int64_t k) const {
+  const int64_t N = info_.rows, K = info_.columns;
+  const int64_t at = reading_.by_column ? k * N + n : n * K + k;
+  return reading_.loaded_transposed ? at % N * K + at / N : at;
+}
+
+void WeightReader::unpack_row(int64_t row, std::span<double> out) const {
+  if (reading_.as_packed()) return model_.weight_row(name_, row, out);
+  const auto stored = model_.weight_bytes(name_, row);
+  std::vector<std::byte> bytes(stored.begin(), stored.end());
+  for (const auto misread : reading_.misreadings) misread(info_.type, bytes);
+  dequantise(info_.type, bytes, out);
+  for (const auto change : reading_.changes) change(info_.type, bytes, out);
+}
+
+void WeightReader::row(int64_t n, std::span<double> out) const {
+  if (reading_.in_place()) return unpack_row(n, out);
+  std::vector<double> scratch(static_cast<size_t>(info_.columns));
+  int64_t unpacked = -1;
+  for (int64_t k = 0; k < info_.columns; ++k) {
+    const int64_t at = place(n, k), row = at / info_.columns;
+    if (row != unpacked) unpack_row(unpacked = row, scratch);
+    out[static_cast<size_t>(k)] = scratch[static_cast<size_t>(at % info_.columns)];
+  }
+}
+
+MatrixPtr WeightReader::whole() const {
+  if (reading_.in_place() && reading_.as_packed()) return model_.weight(name_);
+  auto loaded = std::make_shared<Matrix>(info_.rows, info_.columns);
+  tbb::parallel_for(int64_t{0}, info_.rows, [&](int64_t n) {
+    unpack_row(n, {loaded->row(n).data(), static_cast<size_t>(info_.columns)});
+  });
+  if (reading_.in_place()) return loaded;
+  auto moved = std::make_shared<Matrix>(info_.rows, info_.columns);
+  tbb::parallel_for(int64_t{0}, info_.rows, [&](int64_t n) {
+    for (int64_t k = 0; k < info_.columns; ++k) (*moved)(n, k) = loaded->data()[place(n, k)];
+  });
+  return moved;
+}
+
+void WeightReader::visit_tiles(const Model::TileVisitor& visit) const {
+  if (reading_.in_place() && reading_.as_packed()) return model_.visit_tiles(name_, visit);
+  const MatrixPtr moved = reading_.in_place() ? nullptr : whole();
+  model_.visit_tiles(name_, [&](int64_t begin, const Eigen::Ref<const Matrix>& right) {
+    if (moved) return visit(begin, moved->middleRows(begin, right.rows()));
+    thread_local Matrix tile;
+    tile.resize(right.rows(), right.cols());
+    for (int64_t i = 0; i < tile.rows(); ++i)
+      unpack_row(begin + i, {tile.row(i).data(), static_cast<size_t>(tile.cols())});
+    visit(begin, tile);
+  });
+}
+
+}  // namespace greta::reference
