@@ -18,22 +18,13 @@ struct UsualRules {
 
   void check_layer(const LayerView& at, Judge& judge) const {
     for (const Stage stage : at.stages)
-      judge(at.place(stage), [&](Finding& finding) {
-        const Tap& tap = at.tap(stage);
-        const reference::Model& model = *at.evidence.model;
-        const auto bounded = reference::local(
-            model, stage, at.layer, at.phase.call, reference::Contract::parse(tap.contract),
-            [&](const reference::OperandRef& ref) { return operand(at.phase, model.config(), ref); });
-        note(tap, bounded, finding);
-      });
+      judge(at.place(stage), [&](Finding& finding) { note(at.tap(stage), at.local(stage), finding); });
   }
 
   void check_weight(const WeightView& at, Judge& judge) const {
     judge.weight(at.weight, [&](Finding& finding) {
-      if (!at.delivered) throw Missing(fmt::format("weight {} did not come from the engine", at.weight));
-      note(*at.delivered,
-           reference::local_weight(at.model, at.weight, reference::Contract::parse(at.delivered->contract)),
-           finding);
+      const auto& bounded = at.local();
+      note(*at.delivered, bounded, finding);
     });
   }
 

@@ -176,6 +176,7 @@ std::string selftest_terminal(const SelftestResult& result) {
         percent(result.count(&SelftestFault::explained), planted),
         result.count(&SelftestFault::indistinguishable), result.count(&SelftestFault::explained_wrongly));
   }
+  for (const auto& line : result.left_out) out += "left out: " + line + "\n";
   if (result.clean_runs > 0)
     out += fmt::format("clean runs {}: {} FAIL, {} INVALID\n", result.clean_runs, result.clean_fail,
                        result.clean_invalid);
@@ -210,6 +211,7 @@ std::string selftest_json(const SelftestResult& result) {
               {"false_alarms", result.false_alarms},
               {"rule_false_alarms", result.rule_false_alarms},
               {"clean_tensors", result.clean_tensors},
+              {"left_out", result.left_out},
               {"confusion", Json::array()},
               {"smallest", Json::array()},
               {"faults", Json::array()}};

@@ -55,6 +55,7 @@ struct SelftestResult {
   std::string model, digest, greta_version, build, created, command_line;
   uint64_t seed = 0;
   std::vector<SelftestFault> faults;
+  std::vector<std::string> left_out;  // causes that cannot go wrong on this model, with the reason
   std::vector<SelftestSmallest> smallest;
   std::map<std::string, int64_t> rule_false_alarms;  // tensors of the clean run that a usual rule refuses
   int64_t clean_tensors = 0;                         // judged in that run

@@ -29,8 +29,8 @@ using reports::SelftestCell;
 using reports::SelftestFault;
 using reports::SelftestResult;
 
-// The long prompt runs on the route that is fast on the host machine; the short ones on the automatic choice,
-// which takes the matrix cores in prefill and the vector units in decode.
+// Two prompts take the automatic choice, the matrix cores in prefill and the vector units in decode; the
+// others, the long one among them, the route that is fast on the host machine.
 Suite suite_with(const std::string& fault, uint64_t seed, bool repeats) {
   Suite suite;
   suite.path = "selftest";
@@ -38,9 +38,9 @@ Suite suite_with(const std::string& fault, uint64_t seed, bool repeats) {
   suite.seed = seed;
   suite.prompts = {"p0_short", "p4_sys", "p5_ba", "p6_long"};
   suite.phases = {"prefill", "decode0", "decode1"};
-  Arm brief{.name = "short", .prompts = {"p0_short", "p4_sys", "p5_ba"}};
-  Arm lengthy{.name = "long", .unit = "valu", .prompts = {"p6_long"}};
-  for (Arm* arm : {&brief, &lengthy}) {
+  Arm automatic{.name = "auto", .prompts = {"p0_short", "p5_ba"}},
+      valu{.name = "valu", .unit = "valu", .prompts = {"p4_sys", "p6_long"}};
+  for (Arm* arm : {&automatic, &valu}) {
     if (!fault.empty()) arm->faults = {fault};
     suite.arms.push_back(*arm);
   }
@@ -237,7 +237,7 @@ std::string weight_for(const Cause& cause, const GgufFile& file, std::mt19937_64
 
 }  // namespace
 
-std::vector<std::string> selftest_faults(const SelftestOptions& options) {
+std::vector<std::string> selftest_faults(const SelftestOptions& options, std::vector<std::string>& left_out) {
   if (!options.faults.empty()) return options.faults;
   const GgufFile file = GgufFile::open(options.model_path);
   std::mt19937_64 random(options.seed);
@@ -245,7 +245,17 @@ std::vector<std::string> selftest_faults(const SelftestOptions& options) {
   for (const Cause& cause : causes()) {
     if (cause.breaks_weights()) {
       const auto weight = weight_for(cause, file, random);
-      if (!weight.empty()) out.push_back(weight + "." + cause.text());  // else: no weight of that type
+      if (weight.empty())
+        left_out.push_back(cause.text() + ": the model has no weight of that type");
+      else
+        out.push_back(weight + "." + cause.text());
+      continue;
+    }
+    if (cause.name == "softmax_max") {
+      // Right as long as e^x does not overflow: no fault of a model whose scores are as small as a trained
+      // one's.
+      left_out.push_back(cause.text() +
+                         ": right where no score reaches 88.7 (faults_test plants it where one does)");
       continue;
     }
     std::vector<std::string> broken;
@@ -275,7 +285,7 @@ SelftestResult selftest(const SelftestOptions& options) {
     if (plant) {
       Planter planter(options, result);
       planter.clean_run();
-      const auto faults = selftest_faults(options);
+      const auto faults = selftest_faults(options, result.left_out);
       for (size_t i = 0; i < faults.size(); ++i) {
         InterruptGuard::check();
         result.faults.push_back(planter.plant(faults[i]));

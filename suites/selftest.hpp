@@ -21,9 +21,9 @@ struct SelftestOptions {
   std::function<void(const std::string& line)> progress;  // after each fault and each tenth clean run
 };
 
-// The faults that would be planted on this model: one a cause (or one a cause and stage), each at a stage, a
-// layer's weight or a window where it can strike.
-std::vector<std::string> selftest_faults(const SelftestOptions& options);
+// The faults that would be planted on this model: one a cause (or one a cause and stage). `left_out`: causes
+// that cannot go wrong with on this model, each with the reason.
+std::vector<std::string> selftest_faults(const SelftestOptions& options, std::vector<std::string>& left_out);
 
 // Plants the faults. Never throws once the first run has started: `interrupted` says why it ended early.
 reports::SelftestResult selftest(const SelftestOptions& options);

@@ -37,6 +37,8 @@ class FaultyLauncher final : public Launcher {
  private:
   using Struck = std::vector<const Fault*>;
   Struck struck(const Site&) const;
+  // Whether the cause has anything to go wrong with in this call: a window wider than the cache has not.
+  bool matters(const Fault&, const Site&) const;
   // Runs `right`, keeps its result where a fault strikes one head only, and runs `wrong`.
   template <typename Right, typename Wrong>
   kernels::Attested instead(const Site&, const Struck&, float* out, Right&& right, Wrong&& wrong);
