@@ -19,10 +19,11 @@
 namespace greta::cli {
 namespace {
 
-constexpr std::array<Command, 8> kCommands = {{
+constexpr std::array<Command, 9> kCommands = {{
     {"run", "run a suite: engine beside reference, a verdict for every stage", run_suite},
     {"explain", "why the stages that failed in a run are wrong, when that can be proved", explain},
-    {"list", "what there is: probes, stages, suites, prompts, presets", list},
+    {"selftest", "plant every known fault and see whether it is found, placed and named", selftest},
+    {"list", "what there is: probes, stages, suites, faults, prompts, presets", list},
     {"model make", "synthesise a Llama model as a GGUF file", model_make},
     {"model inspect", "describe a GGUF file", model_inspect},
     {"trace inspect", "list what a trace holds", trace_inspect},

@@ -12,6 +12,7 @@ int model_make(const CommandLine&, Streams&);
 int model_inspect(const CommandLine&, Streams&);
 int trace_inspect(const CommandLine&, Streams&);
 int compare(const CommandLine&, Streams&);
+int selftest(const CommandLine&, Streams&);
 int doctor(const CommandLine&, Streams&);
 
 }  // namespace greta::cli

@@ -7,6 +7,7 @@
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "cli/suite_files.hpp"
+#include "datasets/cause.hpp"
 #include "datasets/error.hpp"
 #include "datasets/prompts.hpp"
 #include "datasets/stage.hpp"
@@ -73,20 +74,36 @@ std::string list_presets() {
   return text + fmt::format("  quantisations: {}\n", fmt::join(synthesis_quants(), ", "));
 }
 
+std::string list_faults() {
+  std::string text;
+  for (const Cause& cause : causes()) {
+    text += fmt::format("  {:<26} {}\n", cause.text(), cause.what);
+    text += fmt::format(
+        "  {:<26}   breaks {}; seen: {}\n", "",
+        cause.breaks_weights() ? "weight/… first, then what multiplies with it" : cause.stages, cause.seen);
+  }
+  return text +
+         "  planted with greta run --fault, or faults = [\"…\"] of an arm: "
+         "[SCOPE.]…CAUSE=VALUE[@rows>N][@layer=N][@head=N];\n"
+         "  scopes: a stage, gemm, kv, norm, ffn, prefill, decode; of a weight: token_embd, attn_q, … "
+         "(q.prefill.weight_layout=col,\n  gemm.tile_store=transposed@rows>32, kv.layer_base=0)\n";
+}
+
 struct Topic {
   std::string_view name;
   std::string (*text)();
 };
-constexpr std::array<Topic, 5> kTopics = {{{"probes", list_probes},
+constexpr std::array<Topic, 6> kTopics = {{{"probes", list_probes},
                                            {"stages", list_stages},
                                            {"suites", list_suites},
+                                           {"faults", list_faults},
                                            {"prompts", list_prompts},
                                            {"presets", list_presets}}};
 
 }  // namespace
 
 int list(const CommandLine& line, Streams& streams) {
-  const Options flags("greta list [probes|stages|suites|prompts|presets]",
+  const Options flags("greta list [probes|stages|suites|faults|prompts|presets]",
                       "What there is; without a topic, all of it.", 0, 1);
   const Given given = flags.parse(line.arguments);
   if (given.has("help")) {

@@ -14,6 +14,7 @@
 #include "cli/options.hpp"
 #include "cli/suite_files.hpp"
 #include "datasets/error.hpp"
+#include "engine/faults/fault.hpp"
 #include "reports/markdown.hpp"
 #include "reports/progress.hpp"
 #include "reports/table.hpp"
@@ -42,6 +43,7 @@ Options options() {
       .flag("seed", "N", "of a preset's weights and of all that is random in the run (default: the suite's)")
       .flag("prompt,p", "SPEC",
             "a prompt instead of the suite's: NAME, file:PATH, text:WORDS or tokens:1,2,3; repeatable", true)
+      .flag("fault", "F", "plant a fault in every arm (greta list faults); repeatable", true)
       .flag("only", "KEY", "just the comparisons whose key matches: a substring, or a glob")
       .flag("out,o", "DIR", "output directory (default: runs/SUITE-TIME)")
       .flag("force,f", "", "overwrite a run that is in the output directory")
@@ -63,7 +65,7 @@ void override_arms(suites::Suite& suite, std::ostream& err) {
     if (!forced_unit().empty()) arm.unit = forced_unit();
     if (!forced_shape().empty()) arm.shape = forced_shape();
     const auto same = std::find_if(kept.begin(), kept.end(), [&](const auto& other) {
-      return other.unit == arm.unit && other.shape == arm.shape &&
+      return other.unit == arm.unit && other.shape == arm.shape && other.faults == arm.faults &&
              (other.prompts.empty() || other.prompts == arm.prompts);
     });
     if (same == kept.end())
@@ -86,6 +88,11 @@ suites::Suite suite_of(const Given& given, Streams& streams) {
     suite.prompts = given.texts("prompt");
     for (auto& arm : suite.arms) arm.prompts.clear();
   }
+  for (auto& arm : suite.arms)
+    for (const auto& fault : given.texts("fault")) {
+      engine::Fault::parse(fault);  // a typo is told before a model is made
+      arm.faults.push_back(fault);
+    }
   override_arms(suite, streams.err);
   return suite;
 }

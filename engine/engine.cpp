@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "datasets/error.hpp"
+#include "engine/faults/faulty_launcher.hpp"
+#include "engine/faults/weight_faults.hpp"
 #include "engine/forward.hpp"
 #include "kernels/hip/host_machine.hpp"
 
@@ -20,6 +22,7 @@ struct Engine::State {
   Floats frequencies;
   Cache cache;
   Workspace workspace;
+  std::unique_ptr<Launcher> launcher;
 
   State(const GgufFile& file, const Settings& given)
       : config(read_config(file)),
@@ -32,6 +35,23 @@ struct Engine::State {
       cache.keys.emplace_back(floats);
       cache.values.emplace_back(floats);
     }
+    plant(file);
+  }
+
+  void plant(const GgufFile& file) {
+    std::vector<Fault> faults;
+    for (const auto& text : settings.faults) faults.push_back(Fault::parse(text));
+    for (const Fault& fault : faults)
+      if (fault.cause->breaks_weights() && spoil_weights(weights, {&fault, 1}) == 0)
+        fail_usage("fault '{}': the model has no weight that it could break", fault.text);
+    if (faults.empty()) {
+      launcher = std::make_unique<Launcher>(stream.get());
+      return;
+    }
+    Config other = config;
+    other.rope_base = 10000;
+    launcher = std::make_unique<FaultyLauncher>(stream.get(), std::move(faults), config, weights, cache,
+                                                rope_frequencies(other, file));
   }
 
   static Floats upload(const std::vector<float>& values) {
@@ -42,8 +62,10 @@ struct Engine::State {
   }
 
   void use_machine() const {
-    const kernels::host::Settings wanted{
-        .wave = settings.wave, .threads = settings.threads, .order_seed = settings.order_seed.value_or(0)};
+    const kernels::host::Settings wanted{.wave = settings.wave,
+                                         .threads = settings.threads,
+                                         .order_seed = settings.order_seed.value_or(0),
+                                         .lazy_streams = !launcher->awaits_logits()};
     kernels::host::configure(wanted);
   }
 
@@ -121,10 +143,11 @@ ForwardResult Engine::forward(std::span<const int32_t> tokens, LogitRows rows, c
   TapDelivery delivery(s.stream.get(), sink);
   ForwardResult result;
   result.last_logits.resize(static_cast<size_t>(s.config.vocabulary));
-  std::optional<ForwardPass> pass;  // outlives the copies that its enqueue() starts
+  std::optional<std::vector<float>> early;  // what a caller that does not wait would find
+  std::optional<ForwardPass> pass;          // outlives the copies that its enqueue() starts
   on_device("the engine failed", s.drain(), [&] {
-    pass.emplace(s.config, s.settings, s.weights, s.frequencies, s.cache, s.workspace, s.stream.get(), taps,
-                 delivery, tokens, rows);
+    pass.emplace(s.config, s.settings, s.weights, s.frequencies, s.cache, s.workspace, s.stream.get(),
+                 *s.launcher, taps, delivery, tokens, rows);
     pass->enqueue();
     const float* last = s.workspace.logits.data() + pass->last_row() * s.config.vocabulary;
     hip_check(hipMemcpyAsync(result.last_logits.data(), last, result.last_logits.size() * sizeof(float),
@@ -133,9 +156,11 @@ ForwardResult Engine::forward(std::span<const int32_t> tokens, LogitRows rows, c
     hip_check(hipMemcpyAsync(&result.top1, s.workspace.top1.data(), sizeof(int32_t), hipMemcpyDeviceToHost,
                              s.stream.get()),
               "hipMemcpyAsync of top-1");
+    if (!s.launcher->awaits_logits()) early = result.last_logits;
     hip_check(hipStreamSynchronize(s.stream.get()), "forward pass");
   });
   delivery.rethrow();
+  if (early) result.last_logits = std::move(*early);
   s.cache.length += static_cast<int>(tokens.size());
   return result;
 }

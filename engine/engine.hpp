@@ -31,6 +31,7 @@ struct Settings {
   int threads = 0;                     // host machine: workers, 0 = all cores
   std::optional<uint64_t> order_seed;  // host machine: permutes the order in which lanes run
   int context = 0;                     // cache positions; 0 = the model's own context length
+  std::vector<std::string> faults;  // planted (faults/fault.hpp has the grammar); none in an engine that ships
   bool poison = true;  // fill outputs with NaN before each kernel, so that an unwritten element is seen
 };
 
@@ -69,7 +70,8 @@ struct ForwardResult {
 class Engine {
  public:
   // Loads the weights to the device as they are packed. Errors (bad_input): not a llama model, a missing
-  // tensor, a wrong shape, an unsupported type; NaN or infinite weights, each naming the tensor.
+  // tensor, a wrong shape, an unsupported type; NaN or infinite weights, each naming the tensor; (usage): a
+  // fault that does not exist or that this model has no place for.
   Engine(const GgufFile& model, const Settings& settings);
   ~Engine();
 

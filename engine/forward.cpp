@@ -40,8 +40,8 @@ void reserve(Workspace& ws, const Config& c, int64_t rows, int64_t positions, in
 
 ForwardPass::ForwardPass(const Config& config, const Settings& settings, const Weights& weights,
                          const Floats& frequencies, Cache& cache, Workspace& workspace, hipStream_t stream,
-                         const Taps& taps, TapDelivery& delivery, std::span<const int32_t> tokens,
-                         LogitRows rows)
+                         Launcher& launcher, const Taps& taps, TapDelivery& delivery,
+                         std::span<const int32_t> tokens, LogitRows rows)
     : c_(config),
       settings_(settings),
       weights_(weights),
@@ -49,6 +49,7 @@ ForwardPass::ForwardPass(const Config& config, const Settings& settings, const W
       cache_(cache),
       ws_(workspace),
       stream_(stream),
+      launcher_(launcher),
       taps_(taps),
       delivery_(delivery),
       tokens_(tokens),
@@ -77,7 +78,7 @@ void ForwardPass::run(Stage stage, int layer, const Floats& out, Launch&& launch
     hip_check(hipMemsetAsync(out.data(), 0xFF, static_cast<size_t>(count) * sizeof(float), stream_),
               "hipMemsetAsync");
   }
-  tap(stage, layer, out.data(), launch());
+  tap(stage, layer, out.data(), launch(site(stage, layer)));
 }
 
 void ForwardPass::tap(Stage stage, int layer, const float* data, const Attested& ran) {
@@ -94,8 +95,10 @@ void ForwardPass::tap(Stage stage, int layer, const float* data, const Attested&
   delivery_.send(std::move(record), std::move(dims), data);
 }
 
-Attested ForwardPass::matmul(const LoadedWeight& w, const float* x, int64_t rows, float* y) {
-  return kernels::matmul(stream_, choose_route(settings_.unit, settings_.shape, rows), w.view, x, rows, y);
+Attested ForwardPass::product(const Site& site, const LoadedWeight& w, const float* x, int64_t rows,
+                              const Floats& out) {
+  return launcher_.product(site,
+                           {choose_route(settings_.unit, settings_.shape, rows), &w, x, rows, out.data()});
 }
 
 void ForwardPass::upload() {
@@ -109,8 +112,8 @@ void ForwardPass::upload() {
 
 void ForwardPass::enqueue() {
   upload();
-  run(Stage::embed, -1, ws_.x, [&] {
-    return kernels::embed(stream_, weights_.token_embd->view, ws_.tokens.data(), S_, ws_.x.data());
+  run(Stage::embed, -1, ws_.x, [&](const Site& site) {
+    return launcher_.embed(site, {weights_.token_embd, ws_.tokens.data(), S_, ws_.x.data()});
   });
   for (int index = 0; index < c_.layers; ++index) {
     attention(index);
@@ -119,78 +122,90 @@ void ForwardPass::enqueue() {
   head();
 }
 
+void ForwardPass::norm(Stage stage, int index, const float* x, const LoadedWeight& weight, int64_t rows) {
+  run(stage, index, ws_.norm, [&](const Site& site) {
+    return launcher_.norm(site, {x, &weight, rows, c_.embedding, c_.norm_eps, ws_.norm.data()});
+  });
+}
+
+const float* ForwardPass::write_cache(Stage stage, int index, const Floats& rows, const Floats& cache) {
+  CacheCall call{rows.data(), S_, c_.kv_heads * c_.head_dim, start_, cache.data(), cache.data()};
+  // The cache is poisoned once, at reset: rows of earlier calls must stay.
+  const Attested ran = launcher_.write_cache(site(stage, index), call);
+  tap(stage, index, call.read, ran);
+  return call.read;
+}
+
 void ForwardPass::attention(int index) {
   const LayerWeights& w = weights_.layers[static_cast<size_t>(index)];
-  const int64_t kv_width = c_.kv_heads * c_.head_dim;
-  Floats& keys = cache_.keys[static_cast<size_t>(index)];
-  Floats& values = cache_.values[static_cast<size_t>(index)];
+  const auto layer = static_cast<size_t>(index);
 
-  run(Stage::attn_norm, index, ws_.norm, [&] {
-    return kernels::rmsnorm(stream_, ws_.x.data(), w.attn_norm->f32(), S_, c_.embedding, c_.norm_eps,
-                            ws_.norm.data());
-  });
-  run(Stage::q, index, ws_.q, [&] { return matmul(*w.q, ws_.norm.data(), S_, ws_.q.data()); });
-  run(Stage::k, index, ws_.k, [&] { return matmul(*w.k, ws_.norm.data(), S_, ws_.k.data()); });
-  run(Stage::v, index, ws_.v, [&] { return matmul(*w.v, ws_.norm.data(), S_, ws_.v.data()); });
-  const auto rope = [&](const Floats& from, int64_t heads, const Floats& to) {
-    return kernels::rope(stream_, from.data(), frequencies_.data(), ws_.token_positions.data(), S_, heads,
-                         c_.head_dim, c_.rope_dims, to.data());
+  norm(Stage::attn_norm, index, ws_.x.data(), *w.attn_norm, S_);
+  const auto project = [&](Stage stage, const LoadedWeight& weight, const Floats& out) {
+    run(stage, index, out,
+        [&](const Site& site) { return product(site, weight, ws_.norm.data(), S_, out); });
   };
-  run(Stage::q_rope, index, ws_.q_rope, [&] { return rope(ws_.q, c_.heads, ws_.q_rope); });
-  run(Stage::k_rope, index, ws_.k_rope, [&] { return rope(ws_.k, c_.kv_heads, ws_.k_rope); });
+  project(Stage::q, *w.q, ws_.q);
+  project(Stage::k, *w.k, ws_.k);
+  project(Stage::v, *w.v, ws_.v);
+  const auto rope = [&](Stage stage, const Floats& from, int64_t heads, const Floats& to) {
+    run(stage, index, to, [&](const Site& site) {
+      return launcher_.rope(site, {from.data(), frequencies_.data(), ws_.token_positions.data(), S_, heads,
+                                   c_.head_dim, c_.rope_dims, to.data()});
+    });
+  };
+  rope(Stage::q_rope, ws_.q, c_.heads, ws_.q_rope);
+  rope(Stage::k_rope, ws_.k, c_.kv_heads, ws_.k_rope);
+  const float* keys = write_cache(Stage::k_cache, index, ws_.k_rope, cache_.keys[layer]);
+  const float* values = write_cache(Stage::v_cache, index, ws_.v, cache_.values[layer]);
 
-  // The cache is poisoned once, at reset: rows of earlier calls must stay.
-  tap(Stage::k_cache, index, keys.data(),
-      kernels::kv_write(stream_, ws_.k_rope.data(), S_, kv_width, start_, keys.data()));
-  tap(Stage::v_cache, index, values.data(),
-      kernels::kv_write(stream_, ws_.v.data(), S_, kv_width, start_, values.data()));
-
-  run(Stage::qk, index, ws_.scores, [&] {
-    return kernels::qk(stream_, ws_.q_rope.data(), keys.data(), S_, start_, c_.heads, c_.kv_heads,
-                       c_.head_dim, ws_.scores.data());
+  run(Stage::qk, index, ws_.scores, [&](const Site& site) {
+    return launcher_.scores(site, {ws_.q_rope.data(), keys, S_, start_, c_.heads, c_.kv_heads, c_.head_dim,
+                                   ws_.scores.data()});
   });
-  run(Stage::softmax, index, ws_.weights,
-      [&] { return kernels::softmax(stream_, ws_.scores.data(), S_ * c_.heads, T_, ws_.weights.data()); });
+  run(Stage::softmax, index, ws_.weights, [&](const Site& site) {
+    return launcher_.softmax(site, {ws_.scores.data(), S_ * c_.heads, T_, ws_.weights.data()});
+  });
   Attested attended;
-  run(Stage::pv, index, ws_.pv, [&] {
-    attended = kernels::pv(stream_, ws_.weights.data(), values.data(), S_, T_, c_.heads, c_.kv_heads,
-                           c_.head_dim, ws_.pv.data());
+  run(Stage::pv, index, ws_.pv, [&](const Site& site) {
+    attended = launcher_.values(
+        site, {ws_.weights.data(), values, S_, T_, c_.heads, c_.kv_heads, c_.head_dim, ws_.pv.data()});
     return attended;
   });
   // Unfused attention leaves its output where pv wrote it: the same memory, read as [S, H·Dh].
   tap(Stage::attn_out, index, ws_.pv.data(), {attended.kernel, "op=copy"});
-  run(Stage::wo, index, ws_.wo, [&] { return matmul(*w.wo, ws_.pv.data(), S_, ws_.wo.data()); });
-  run(Stage::attn_residual, index, ws_.residual, [&] {
-    return kernels::add(stream_, ws_.x.data(), ws_.wo.data(), S_ * c_.embedding, ws_.residual.data());
+  run(Stage::wo, index, ws_.wo,
+      [&](const Site& site) { return product(site, *w.wo, ws_.pv.data(), S_, ws_.wo); });
+  add(Stage::attn_residual, index, ws_.x, ws_.wo, ws_.residual);
+}
+
+void ForwardPass::add(Stage stage, int index, const Floats& stream, const Floats& branch, const Floats& out) {
+  run(stage, index, out, [&](const Site& site) {
+    return launcher_.add(site, {stream.data(), branch.data(), S_ * c_.embedding, out.data()});
   });
 }
 
 void ForwardPass::feed_forward(int index) {
   const LayerWeights& w = weights_.layers[static_cast<size_t>(index)];
-  run(Stage::ffn_norm, index, ws_.norm, [&] {
-    return kernels::rmsnorm(stream_, ws_.residual.data(), w.ffn_norm->f32(), S_, c_.embedding, c_.norm_eps,
-                            ws_.norm.data());
+  norm(Stage::ffn_norm, index, ws_.residual.data(), *w.ffn_norm, S_);
+  const auto project = [&](Stage stage, const LoadedWeight& weight, const Floats& x, const Floats& out) {
+    run(stage, index, out, [&](const Site& site) { return product(site, weight, x.data(), S_, out); });
+  };
+  project(Stage::ffn_gate, *w.gate, ws_.norm, ws_.gate);
+  project(Stage::ffn_up, *w.up, ws_.norm, ws_.up);
+  run(Stage::ffn_act, index, ws_.act, [&](const Site& site) {
+    return launcher_.gate(site, {ws_.gate.data(), ws_.up.data(), S_ * c_.feed_forward, ws_.act.data()});
   });
-  run(Stage::ffn_gate, index, ws_.gate,
-      [&] { return matmul(*w.gate, ws_.norm.data(), S_, ws_.gate.data()); });
-  run(Stage::ffn_up, index, ws_.up, [&] { return matmul(*w.up, ws_.norm.data(), S_, ws_.up.data()); });
-  run(Stage::ffn_act, index, ws_.act, [&] {
-    return kernels::swiglu(stream_, ws_.gate.data(), ws_.up.data(), S_ * c_.feed_forward, ws_.act.data());
-  });
-  run(Stage::ffn_down, index, ws_.down, [&] { return matmul(*w.down, ws_.act.data(), S_, ws_.down.data()); });
-  run(Stage::ffn_residual, index, ws_.x, [&] {
-    return kernels::add(stream_, ws_.residual.data(), ws_.down.data(), S_ * c_.embedding, ws_.x.data());
-  });
+  project(Stage::ffn_down, *w.down, ws_.act, ws_.down);
+  add(Stage::ffn_residual, index, ws_.residual, ws_.down, ws_.x);
 }
 
 void ForwardPass::head() {
-  const float* rows = ws_.x.data() + (S_ - logit_rows_) * c_.embedding;
-  run(Stage::final_norm, -1, ws_.norm, [&] {
-    return kernels::rmsnorm(stream_, rows, weights_.output_norm->f32(), logit_rows_, c_.embedding,
-                            c_.norm_eps, ws_.norm.data());
+  norm(Stage::final_norm, -1, ws_.x.data() + (S_ - logit_rows_) * c_.embedding, *weights_.output_norm,
+       logit_rows_);
+  run(Stage::logits, -1, ws_.logits, [&](const Site& site) {
+    return product(site, *weights_.output, ws_.norm.data(), logit_rows_, ws_.logits);
   });
-  run(Stage::logits, -1, ws_.logits,
-      [&] { return matmul(*weights_.output, ws_.norm.data(), logit_rows_, ws_.logits.data()); });
   kernels::argmax(stream_, ws_.logits.data() + last_row() * c_.vocabulary, c_.vocabulary, ws_.top1.data());
 }
 

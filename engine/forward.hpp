@@ -8,6 +8,7 @@
 
 #include "engine/config.hpp"
 #include "engine/engine.hpp"
+#include "engine/launcher.hpp"
 #include "engine/tap.hpp"
 #include "engine/weights.hpp"
 #include "kernels/hip/checked.hpp"
@@ -33,7 +34,7 @@ class ForwardPass {
  public:
   // The references outlive the pass. `start` is where the tokens' positions begin.
   ForwardPass(const Config&, const Settings&, const Weights&, const Floats& frequencies, Cache&, Workspace&,
-              hipStream_t, const Taps&, TapDelivery&, std::span<const int32_t> tokens, LogitRows);
+              hipStream_t, Launcher&, const Taps&, TapDelivery&, std::span<const int32_t> tokens, LogitRows);
   // Enqueues the whole pass; the stream is not synchronised.
   void enqueue();
   // Row of last_logits in the logits buffer.
@@ -46,11 +47,17 @@ class ForwardPass {
   void head();
 
   std::vector<int64_t> shape(Stage) const;
+  Site site(Stage stage, int layer) const { return {stage, layer, S_, T_, start_}; }
   // Poison the output, run, tap: the life of every stage.
   template <typename Launch>
   void run(Stage stage, int layer, const Floats& out, Launch&& launch);
   void tap(Stage stage, int layer, const float* data, const kernels::Attested& ran);
-  kernels::Attested matmul(const LoadedWeight& w, const float* x, int64_t rows, float* y);
+  void norm(Stage, int layer, const float* x, const LoadedWeight& weight, int64_t rows);
+  void add(Stage, int layer, const Floats& stream, const Floats& branch, const Floats& out);
+  kernels::Attested product(const Site&, const LoadedWeight& w, const float* x, int64_t rows,
+                            const Floats& out);
+  // Returns what attention reads.
+  const float* write_cache(Stage, int layer, const Floats& rows, const Floats& cache);
 
   const Config& c_;
   const Settings& settings_;
@@ -59,6 +66,7 @@ class ForwardPass {
   Cache& cache_;
   Workspace& ws_;
   hipStream_t stream_;
+  Launcher& launcher_;
   const Taps& taps_;
   TapDelivery& delivery_;
   std::span<const int32_t> tokens_;

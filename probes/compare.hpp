@@ -28,9 +28,10 @@ struct Metrics {
 };
 
 // Against the reference and its bounds. All spans have the same length (Error internal otherwise). Elements
-// where both sides are the same infinity agree and stay out of the sums. The bound of an element is its
-// `expected`; a negative or NaN bound is one that nothing meets. The result depends on the values alone: not
-// on alignment, and not on the order in which blocks are judged.
+// where both sides are the same infinity, or both are NaN, agree and stay out of the sums: what a stage makes
+// of the NaN that it was given is no fault of its own (the stage that made it fails, and so does the probe
+// finite). The bound of an element is its `expected`; a negative or NaN bound is one that nothing meets. The
+// result depends on the values alone: not on alignment, and not on the order in which blocks are judged.
 Metrics compare(std::span<const float> actual, std::span<const double> reference,
                 std::span<const double> expected, std::span<const double> certain);
 

@@ -25,6 +25,27 @@ std::vector<std::string> split(std::string_view values) {
 
 }  // namespace
 
+const reference::Bounded& LocalReference::get(const std::string& what, const Compute& compute) {
+  const auto found = kept_.find(what);
+  return found != kept_.end() ? found->second : kept_.emplace(what, compute()).first->second;
+}
+
+const reference::Bounded& LayerView::local(Stage stage) const {
+  return shared->get(place(stage).text(), [&] {
+    const reference::Model& model = *evidence.model;
+    return reference::local(
+        model, stage, layer, phase.call, reference::Contract::parse(tap(stage).contract),
+        [&](const reference::OperandRef& ref) { return operand(phase, model.config(), ref); });
+  });
+}
+
+const reference::Bounded& WeightView::local() const {
+  if (!delivered) throw Missing("weight " + weight + " did not come from the engine");
+  return shared->get(weight, [&] {
+    return reference::local_weight(model, weight, reference::Contract::parse(delivered->contract));
+  });
+}
+
 int register_probe(ProbeEntry entry) {
   const std::string name = entry.name;
   if (!registry().emplace(name, std::move(entry)).second) fail_internal("two probes are called '{}'", name);

@@ -55,12 +55,25 @@ struct Needs {
   std::vector<Stage> stages;        // empty: the suite's, or all
 };
 
+// The local reference of the tensors at hand, computed once however many probes ask for it.
+class LocalReference {
+ public:
+  using Compute = std::function<reference::Bounded()>;
+  const reference::Bounded& get(const std::string& what, const Compute& compute);
+
+ private:
+  std::map<std::string, reference::Bounded> kept_;
+};
+
 // One layer of one phase; layer -1 comes twice, with embed and with final_norm and logits.
 struct LayerView {
   const Evidence& evidence;
   const Phase& phase;
   int layer;
   std::vector<Stage> stages;  // to be judged
+  std::shared_ptr<LocalReference> shared = std::make_shared<LocalReference>();
+  // The stage as it should be, from the engine's own operands; what is missing or cannot be read throws.
+  const reference::Bounded& local(Stage stage) const;
   Place place(Stage stage) const { return {phase.name, layer, stage}; }
   const Tap& tap(Stage stage) const { return phase.tap(layer, stage); }
   const Tap& repeated(Stage stage) const { return phase.tap(layer, stage, Run::repeat); }
@@ -78,6 +91,8 @@ struct WeightView {
   const reference::Model& model;
   std::string weight;    // GGUF name
   const Tap* delivered;  // null when it did not come
+  std::shared_ptr<LocalReference> shared = std::make_shared<LocalReference>();
+  const reference::Bounded& local() const;  // throws Missing when the weight did not come
 };
 
 struct CaseView {

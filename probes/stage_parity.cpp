@@ -43,7 +43,7 @@ struct StageParity {
     const reference::Fetch fetch = [&](const reference::OperandRef& ref) {
       return operand(at.phase, model.config(), ref);
     };
-    const auto bounded = reference::local(model, stage, at.layer, at.phase.call, contract, fetch);
+    const auto& bounded = at.local(stage);
     compare_with(finding, tap, span(bounded.value), span(bounded.expected), span(bounded.certain));
     const double audit = reference::audit(model, stage, at.layer, at.phase.call, contract, fetch,
                                           kAuditSamples, at.evidence.seed);
@@ -67,9 +67,7 @@ struct StageParity {
   void check_weight(const WeightView& at, Judge& judge) const {
     if (chained) return;
     judge.weight(at.weight, [&](Finding& finding) {
-      if (!at.delivered) throw Missing(fmt::format("weight {} did not come from the engine", at.weight));
-      const auto contract = reference::Contract::parse(at.delivered->contract);
-      const auto bounded = reference::local_weight(at.model, at.weight, contract);
+      const auto& bounded = at.local();
       compare_with(finding, *at.delivered, span(bounded.value), span(bounded.expected),
                    span(bounded.certain));
       finding.reason = bounded.reason;

@@ -20,7 +20,16 @@ Status worst_of(const RunResult& run, std::string_view arm, bool all_arms) {
     any = true;
     worst = probes::worse(worst, status_of(finding));
   }
+  for (const auto& control : run.controls)
+    if (all_arms || control.arm == arm) worst = probes::worse(worst, control.status);
   return any ? worst : Status::invalid;
+}
+
+// The stage where an arm first fails, "" where it does not.
+std::string first_stage(const RunResult& run, const ArmResult& arm) {
+  for (const auto& finding : run.findings)
+    if (finding.arm == arm.name && status_of(finding) == Status::fail) return finding.stage;
+  return {};
 }
 
 // What every verdict rests on, beside the findings themselves.
@@ -35,6 +44,19 @@ std::vector<std::string> missing_evidence(const RunResult& run) {
   return reasons;
 }
 
+// What the arm's first failing stage was explained as: a cause, "indistinguishable: a, b" or "unexplained".
+std::string cause_of(const RunResult& run, const ArmResult& arm) {
+  const std::string stage = first_stage(run, arm);
+  for (const auto& explanation : run.explanations) {
+    if (explanation.arm != arm.name || explanation.stage != stage) continue;
+    if (explanation.answer == probes::Answer::unexplained) return "unexplained";
+    std::string out;
+    for (const auto& trial : explanation.fitting) out += (out.empty() ? "" : ", ") + trial.text();
+    return explanation.answer == probes::Answer::explained ? out : "indistinguishable: " + out;
+  }
+  return {};
+}
+
 }  // namespace
 
 Status status_of(const probes::Finding& finding) {
@@ -44,8 +66,32 @@ Status status_of(const probes::Finding& finding) {
 }
 
 Status conclude(const RunResult& run) {
-  const Status found = worst_of(run, {}, true);
+  Status found = run.arms.empty() ? worst_of(run, {}, true) : Status::pass;
+  for (const auto& arm : run.arms) found = probes::worse(found, outcome_of(run, arm));
+  for (const auto& finding : run.findings)
+    if (std::none_of(run.arms.begin(), run.arms.end(), [&](const auto& a) { return a.name == finding.arm; }))
+      found = probes::worse(found, status_of(finding));
   return missing_evidence(run).empty() ? found : probes::worse(found, Status::invalid);
+}
+
+std::string Expectation::text() const {
+  std::string out = verdict;
+  if (!first.empty()) out += ", first at " + first;
+  if (!cause.empty()) out += (cause == "unexplained" ? ", " : ", explained as ") + cause;
+  return out;
+}
+
+Status outcome_of(const RunResult& run, const ArmResult& arm, std::string* why) {
+  const Status actual = conclude_arm(run, arm.name);
+  if (!arm.expect.any()) return actual;
+  Expectation came{.verdict = std::string(probes::name_of(actual))};
+  if (!arm.expect.first.empty()) came.first = first_stage(run, arm);
+  if (!arm.expect.cause.empty()) came.cause = cause_of(run, arm);
+  const bool met = came.verdict == arm.expect.verdict && came.first == arm.expect.first &&
+                   came.cause == arm.expect.cause;
+  if (met) return Status::pass;
+  if (why) *why = fmt::format("expected {}; came {}", arm.expect.text(), came.text());
+  return actual == Status::invalid ? Status::invalid : Status::fail;
 }
 
 Status conclude_arm(const RunResult& run, std::string_view arm) { return worst_of(run, arm, false); }
@@ -56,8 +102,16 @@ std::vector<std::string> invalid_reasons(const RunResult& run) {
     if (std::none_of(run.findings.begin(), run.findings.end(),
                      [&](const auto& f) { return f.arm == arm.name; }))
       reasons.push_back(fmt::format("arm '{}' has no finding", arm.name));
+  const auto excused = [&](const std::string& name) {  // a suite may expect an arm to be INVALID
+    return std::any_of(run.arms.begin(), run.arms.end(), [&](const auto& arm) {
+      return arm.name == name && arm.expect.any() && outcome_of(run, arm) == Status::pass;
+    });
+  };
+  for (const auto& control : run.controls)
+    if (control.status == Status::invalid && !excused(control.arm))
+      reasons.push_back(fmt::format("control {} of arm '{}': {}", control.name, control.arm, control.line));
   for (const auto& finding : run.findings) {
-    if (status_of(finding) != Status::invalid) continue;
+    if (status_of(finding) != Status::invalid || excused(finding.arm)) continue;
     const bool contradicts = finding.status != Status::invalid;
     reasons.push_back(fmt::format(
         "{}: {}", finding.key(),

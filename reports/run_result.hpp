@@ -18,12 +18,30 @@
 
 namespace greta::reports {
 
+// What a suite says must come of an arm; empty where it says nothing.
+struct Expectation {
+  std::string verdict;  // pass | fail | invalid
+  std::string first;    // the stage of the first failing finding
+  std::string cause;    // "weight_layout=col", or "unexplained"
+  bool any() const { return !verdict.empty(); }
+  std::string text() const;  // "fail, first at q, explained as weight_layout=col"
+};
+
+// A condition on which every conclusion rests: it holds, or there is no verdict.
+struct Control {
+  std::string name;  // "route", "factor"
+  std::string arm;
+  probes::Status status = probes::Status::invalid;  // pass or invalid
+  std::string line;                                 // what was found, one sentence
+};
+
 struct ArmResult {
   std::string name;
   probes::Status status = probes::Status::invalid;
   std::string first_failing;  // key() of the first failing finding in pipeline order (call order, layer,
                               // stage); empty: none
   std::string settings;       // "unit=auto shape=auto"
+  Expectation expect;
 };
 
 struct RunResult {
@@ -34,6 +52,7 @@ struct RunResult {
   int layers = 0;
   std::vector<std::string> prompts, phases;
   std::vector<ArmResult> arms;
+  std::vector<Control> controls;
   std::vector<probes::Finding> findings;          // in pipeline order
   std::vector<probes::Explanation> explanations;  // of the stages that fail, arm by arm, in pipeline order
   probes::Status status = probes::Status::invalid;
@@ -53,6 +72,10 @@ probes::Status status_of(const probes::Finding&);
 // INVALID.
 probes::Status conclude(const RunResult&);
 probes::Status conclude_arm(const RunResult&, std::string_view arm);
+
+// What the arm is worth to the run: its own verdict or, where the suite expects something of it, whether
+// that came. `why` says what was expected and what came, where that differs.
+probes::Status outcome_of(const RunResult&, const ArmResult&, std::string* why = nullptr);
 
 // Why there is no verdict, one sentence each, for INVALID runs; empty otherwise.
 std::vector<std::string> invalid_reasons(const RunResult&);

@@ -71,6 +71,17 @@ void visit_arm(Visitor&& visit, A& a) {
   visit("status", a.status);
   visit("first_failing", a.first_failing);
   visit("settings", a.settings);
+  visit("expect_verdict", a.expect.verdict);
+  visit("expect_first", a.expect.first);
+  visit("expect_cause", a.expect.cause);
+}
+
+template <typename Visitor, typename C>
+void visit_control(Visitor&& visit, C& c) {
+  visit("name", c.name);
+  visit("arm", c.arm);
+  visit("status", c.status);
+  visit("line", c.line);
 }
 
 template <typename Visitor, typename I>
@@ -102,6 +113,7 @@ void visit_run(Visitor&& visit, R& r) {
   visit("prompts", r.prompts);
   visit("phases", r.phases);
   visit("arms", r.arms);
+  visit("controls", r.controls);
   visit("wall_seconds", r.wall_seconds);
   visit("engine_seconds", r.engine_seconds);
   visit("reference_seconds", r.reference_seconds);
@@ -131,6 +143,11 @@ struct Writer {
   static Json json_of(const RunIdentity& value) {
     Json json = Json::object();
     visit_identity(Writer{json}, value);
+    return json;
+  }
+  static Json json_of(const std::vector<Control>& controls) {
+    Json json = Json::array();
+    for (const auto& control : controls) visit_control(Writer{json.emplace_back(Json::object())}, control);
     return json;
   }
   static Json json_of(const std::vector<ArmResult>& arms) {
@@ -228,6 +245,9 @@ struct Reader {
   }
   static void read(const Json& json, Metrics& value) { visit_metrics(Reader{json}, value); }
   static void read(const Json& json, RunIdentity& value) { visit_identity(Reader{json}, value); }
+  static void read(const Json& json, std::vector<Control>& controls) {
+    for (const auto& element : json) visit_control(Reader{element}, controls.emplace_back());
+  }
   static void read(const Json& json, std::vector<ArmResult>& arms) {
     for (const auto& element : json) visit_arm(Reader{element}, arms.emplace_back());
   }

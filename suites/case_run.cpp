@@ -88,9 +88,10 @@ void CaseRun::step_done(const Phase& phase, int step, Run run) {
 void CaseRun::check_step(const Phase& phase, int step, Run run) {
   InterruptGuard::check();
   const auto layers = bench_.model.config().layers;
+  const auto shared = std::make_shared<probes::LocalReference>();
   for (size_t p = 0; p < probes_.size(); ++p) {
     if (bench_.plan.probes[p].needs.repeats != (run == Run::repeat)) continue;
-    probes::LayerView view{*evidence_, phase, -1, {}};
+    probes::LayerView view{*evidence_, phase, -1, {}, shared};
     for (const auto& place : case_.expected[p]) {
       if (place.phase != phase.name || step_of(place, layers) != step) continue;
       view.layer = place.layer;

@@ -222,11 +222,14 @@ void count(Plan& plan) {
     const auto needed = static_cast<int>(item.prompt.tokens.size()) + std::max(item.decodes - 1, 0);
     plan.positions = std::max(plan.positions, needed);
   }
-  for (const auto& [arm, rows] : plan.weights)
+  for (const auto& [arm, rows] : plan.weights) {
+    std::set<std::string> judged;  // two probes may look at the same weight
     for (const auto& row : rows) {
       plan.findings += static_cast<int64_t>(row.size());
-      plan.tensors += static_cast<int64_t>(row.size());
+      judged.insert(row.begin(), row.end());
     }
+    plan.tensors += static_cast<int64_t>(judged.size());
+  }
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "datasets/error.hpp"
 #include "reports/verdicts_json.hpp"
 #include "suites/case_run.hpp"
+#include "suites/controls.hpp"
 #include "suites/identity.hpp"
 #include "suites/interrupt.hpp"
 #include "suites/kept_evidence.hpp"
@@ -44,6 +45,12 @@ std::vector<Prompt> load_prompts(const Suite& suite, const GgufFile& file) {
   return prompts;
 }
 
+std::string settings_text(const Arm& arm) {
+  std::string text = fmt::format("unit={} shape={}", arm.unit, arm.shape);
+  for (const auto& fault : arm.faults) text += " fault " + fault;
+  return text;
+}
+
 class Session {
  public:
   Session(const Suite& suite, const RunOptions& options, const MakeEngine& make)
@@ -67,7 +74,7 @@ class Session {
     Bench bench{plan_, model_, trace_.get(), checker, meter, suite_.seed};
     try {
       for (const auto& arm : result_.arms) run_arm(bench, arm.name);
-      conclude_run(result_, plan_);
+      conclude();
       close_trace();
     } catch (const std::exception& error) {
       result_.interrupted = error.what();
@@ -77,13 +84,13 @@ class Session {
     result_.engine_seconds = bench.engine_seconds + weight_seconds_;
     result_.reference_seconds = checker.busy_seconds();
     result_.wall_seconds = meter.seconds();
-    conclude_run(result_, plan_);
+    conclude();
     try {
       save();
     } catch (const std::exception& error) {
       if (!result_.interrupted.empty()) result_.interrupted += "; then ";
       result_.interrupted += error.what();
-      conclude_run(result_, plan_);
+      conclude();
     }
     return std::move(result_);
   }
@@ -109,6 +116,7 @@ class Session {
     settings.wave = options_.wave;
     settings.threads = options_.threads;
     settings.order_seed = options_.order_seed;
+    settings.faults = arm.faults;
     settings.context = plan_.positions;
     return settings;
   }
@@ -139,12 +147,16 @@ class Session {
     result_.phases = plan_.phases;
     for (const auto& arm : suite_.arms)
       if (uses(arm.name))
-        result_.arms.push_back(
-            {.name = arm.name, .settings = fmt::format("unit={} shape={}", arm.unit, arm.shape)});
+        result_.arms.push_back({.name = arm.name, .settings = settings_text(arm), .expect = arm.expect});
     result_.planned = plan_.tensors;
     result_.rerun = options_.command_line;
     if (options_.keep_trace)
       trace_ = std::make_unique<TraceWriter>(options_.out_dir + "/trace.h5", result_.identity);
+  }
+
+  void conclude() {
+    result_.controls = controls_of(suite_, result_.findings);
+    conclude_run(result_, plan_);
   }
 
   int64_t work() const {
@@ -171,7 +183,7 @@ class Session {
       kept_.add(run.evidence(), found);
       add(std::move(found));
       if (trace_) trace_->flush();
-      conclude_run(result_, plan_);
+      conclude();
       result_.engine_seconds = bench.engine_seconds + weight_seconds_;
       result_.reference_seconds = bench.checker.busy_seconds();
       result_.wall_seconds = bench.meter.seconds();

@@ -9,10 +9,12 @@
 #include <set>
 #include <sstream>
 
+#include "datasets/cause.hpp"
 #include "datasets/error.hpp"
 #include "datasets/nearest.hpp"
 #include "datasets/stage.hpp"
 #include "engine/engine.hpp"
+#include "engine/faults/fault.hpp"
 #include "probes/probe.hpp"
 #include "suites/phases.hpp"
 
@@ -133,6 +135,32 @@ void each_table(Reader& top, std::string_view key, const Each& each) {
     for (const auto& item : *found) each(*item.as_table());
 }
 
+reports::Expectation read_expectation(const toml::node& node, const Suite& suite) {
+  if (!node.is_table()) fail_usage("expect must be a table, not {}", Reader::type_of(node));
+  reports::Expectation expect;
+  Reader reader(*node.as_table(), "expectation", suite.path);
+  reader.with("verdict", [&](const toml::node& value) {
+    const auto name = Reader::text_of(value, "verdict");
+    const std::vector<std::string> known = {"pass", "fail", "invalid"};
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      fail_usage("{}", unknown_name("verdict", name, known));
+    expect.verdict = name;
+  });
+  reader.with("first", [&](const toml::node& value) {
+    expect.first = Reader::text_of(value, "first");
+    if (!expect.first.starts_with("weight")) parse_stage(expect.first);
+  });
+  reader.with("cause", [&](const toml::node& value) {
+    expect.cause = Reader::text_of(value, "cause");
+    if (expect.cause != "unexplained") find_cause(expect.cause);
+  });
+  reader.refuse_rest();
+  if (expect.verdict.empty() && !expect.first.empty()) expect.verdict = "fail";
+  if (expect.verdict.empty())
+    fail_usage("expect needs verdict = \"pass|fail|invalid\", or first = \"STAGE\"");
+  return expect;
+}
+
 Arm read_arm(const toml::table& table, const Suite& suite) {
   Arm arm;
   Reader reader(table, "arm", suite.path);
@@ -143,6 +171,12 @@ Arm read_arm(const toml::table& table, const Suite& suite) {
     engine::parse_shape(arm.shape = Reader::text_of(node, "shape"));
   });
   reader.texts("prompts", arm.prompts);
+  reader.texts("faults", arm.faults);
+  reader.with("faults", [&](const toml::node&) {
+    for (const auto& fault : arm.faults) engine::Fault::parse(fault);
+  });
+  reader.with("expect", [&](const toml::node& node) { arm.expect = read_expectation(node, suite); });
+  reader.text("differs_from", arm.differs_from);
   reader.refuse_rest();
   if (arm.name.empty()) fail_usage("{}: an arm needs a name", reader.at(nullptr));
   if (arm.name.find('/') != std::string::npos)
@@ -208,6 +242,15 @@ void read(const toml::table& table, Suite& suite) {
   if (suite.phases.empty()) fail_usage("{}: the suite names no phases", suite.path);
   if (suite.probes.empty()) fail_usage("{}: the suite has no [[probe]]", suite.path);
   if (suite.arms.empty()) suite.arms.push_back({.name = "auto"});
+  for (const auto& arm : suite.arms) {
+    if (arm.differs_from.empty()) continue;
+    std::vector<std::string> others;
+    for (const auto& other : suite.arms)
+      if (other.name != arm.name) others.push_back(other.name);
+    if (std::find(others.begin(), others.end(), arm.differs_from) == others.end())
+      fail_usage("{}: arm '{}': differs_from: {}", suite.path, arm.name,
+                 unknown_name("arm", arm.differs_from, others));
+  }
   for (const auto& phase : suite.phases_if_room)
     if (decode_index(phase) < 1)
       fail_usage("{}: phases_if_room takes decode1 and later phases, not {}", suite.path, phase);

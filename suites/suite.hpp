@@ -4,7 +4,10 @@
 //
 //   title, model ("mini", another preset, or a path to a .gguf), quant and seed (of a preset), prompts,
 //   phases, phases_if_room, layers,
-//   [[arm]]   name, unit = "mfma|valu|auto", shape = "gemm|gemv|auto", prompts
+//   [[arm]]   name, unit = "mfma|valu|auto", shape = "gemm|gemv|auto", prompts,
+//             faults = ["q.prefill.weight_layout=col"] (planted; greta list faults),
+//             expect = { verdict = "fail", first = "q", cause = "weight_layout=col" },
+//             differs_from = "ARM" (its attested kernels must not all be that arm's)
 //   [[probe]] use, stages, and the probe's own options (greta list probes)
 #pragma once
 
@@ -14,6 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include "reports/run_result.hpp"
+
 namespace greta::suites {
 
 struct Arm {
@@ -22,6 +27,9 @@ struct Arm {
   std::string shape = "auto";  // gemm | gemv | auto
   std::vector<std::string>
       prompts;  // empty: all of the suite's; also when the command line has replaced those
+  std::vector<std::string> faults;  // engine/faults/fault.hpp
+  reports::Expectation expect;
+  std::string differs_from;  // another arm; empty: none
 };
 
 struct ProbeUse {

@@ -56,7 +56,6 @@ void conclude_run(reports::RunResult& result, const Plan& plan) {
       compared.emplace(finding.arm, finding.prompt, finding.phase, finding.layer, finding.stage);
   result.compared = static_cast<int64_t>(compared.size());
 
-  result.status = Status::pass;
   for (auto& arm : result.arms) {
     bool any = false;
     arm.status = Status::pass;
@@ -68,10 +67,8 @@ void conclude_run(reports::RunResult& result, const Plan& plan) {
       if (finding.status == Status::fail && arm.first_failing.empty()) arm.first_failing = finding.key();
     }
     if (!any) arm.status = Status::invalid;
-    result.status = probes::worse(result.status, arm.status);
   }
-  if (result.compared < result.planned || !result.interrupted.empty() || result.findings.empty())
-    result.status = probes::worse(result.status, Status::invalid);
+  result.status = reports::conclude(result);
 }
 
 }  // namespace greta::suites

@@ -48,9 +48,10 @@ void WeightRun::check(const std::string& weight, const std::shared_ptr<const pro
                       bool traced) {
   InterruptGuard::check();
   bool failed = false;
+  const auto shared = std::make_shared<probes::LocalReference>();
   for (size_t p = 0; p < probes_.size(); ++p) {
     if (std::find(expected_[p].begin(), expected_[p].end(), weight) == expected_[p].end()) continue;
-    probes_[p].probe->check_weight({bench_.model, weight, delivered.get()}, probes_[p].judge);
+    probes_[p].probe->check_weight({bench_.model, weight, delivered.get(), shared}, probes_[p].judge);
     bench_.meter.compared(1);
     for (auto& finding : probes_[p].judge.take()) {
       failed |= finding.status == probes::Status::fail;

@@ -1,0 +1,153 @@
+#include "suites/controls.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+namespace greta::suites {
+namespace {
+
+using probes::Finding;
+using probes::Status;
+using reports::Control;
+
+// Where a kernel ran: prompt, phase, layer, stage.
+using Places = std::map<std::string, std::string>;
+
+bool is_product(const Finding& finding) { return finding.contract.starts_with("op=matmul"); }
+
+Places kernels_of(const std::vector<Finding>& findings, const std::string& arm, bool products_only) {
+  Places out;
+  for (const auto& finding : findings)
+    if (finding.arm == arm && finding.prompt != "weights" && !finding.kernel.empty() &&
+        (!products_only || is_product(finding)))
+      out.emplace(
+          fmt::format("{}/{}/layer_{}/{}", finding.prompt, finding.phase, finding.layer, finding.stage),
+          finding.kernel);
+  return out;
+}
+
+std::string names_of(const Places& places) {
+  std::set<std::string> names;
+  for (const auto& [place, kernel] : places) names.insert(kernel);
+  std::string out;
+  int listed = 0;
+  for (const auto& name : names) {
+    if (++listed > 4) return out + fmt::format(" and {} more", names.size() - 4);
+    out += (out.empty() ? "" : ", ") + name;
+  }
+  return out;
+}
+
+// "matmul_valu_gemv_q4_K<…>" names its unit and its shape between underscores.
+bool names_part(const std::string& kernel, const std::string& part) {
+  const auto at = kernel.find("_" + part);
+  return at != std::string::npos &&
+         (kernel.size() == at + part.size() + 1 || kernel[at + part.size() + 1] == '_' ||
+          kernel[at + part.size() + 1] == '<');
+}
+
+Control planned(const std::vector<Finding>& findings, const std::string& arm) {
+  Control control{.name = "planned", .arm = arm, .status = Status::pass};
+  int64_t of_arm = 0, missing = 0;
+  const Finding* first = nullptr;
+  for (const auto& finding : findings) {
+    if (finding.arm != arm) continue;
+    ++of_arm;
+    if (finding.status != Status::invalid) continue;
+    ++missing;
+    if (!first) first = &finding;
+  }
+  if (missing == 0) {
+    control.line = fmt::format("all {} comparisons had what they need, once and whole", of_arm);
+    return control;
+  }
+  control.status = Status::invalid;
+  control.line = fmt::format("{} of {} comparisons lack evidence; the first: {}: {}", missing, of_arm,
+                             first->key(), first->message);
+  return control;
+}
+
+std::optional<Control> route(const Arm& arm, const std::vector<Finding>& findings) {
+  if (arm.unit == "auto" && arm.shape == "auto") return std::nullopt;
+  Control control{.name = "route", .arm = arm.name, .status = Status::pass};
+  const Places places = kernels_of(findings, arm.name, true);
+  if (places.empty()) return std::nullopt;  // no matrix product was judged
+  for (const auto& [place, kernel] : places) {
+    for (const auto& forced : {arm.unit, arm.shape}) {
+      if (forced == "auto" || names_part(kernel, forced)) continue;
+      control.status = Status::invalid;
+      control.line =
+          fmt::format("inert factor: the arm forces unit={} shape={}, but {} ran {}; what ran in all: {}",
+                      arm.unit, arm.shape, place, kernel, names_of(places));
+      return control;
+    }
+  }
+  control.line = fmt::format("unit={} shape={} ran everywhere: {}", arm.unit, arm.shape, names_of(places));
+  return control;
+}
+
+std::optional<Control> factor(const Arm& arm, const std::vector<Finding>& findings) {
+  if (arm.differs_from.empty()) return std::nullopt;
+  Control control{.name = "factor", .arm = arm.name, .status = Status::invalid};
+  const Places own = kernels_of(findings, arm.name, false),
+               other = kernels_of(findings, arm.differs_from, false);
+  int64_t common = 0, differ = 0;
+  std::string example;
+  for (const auto& [place, kernel] : own) {
+    const auto found = other.find(place);
+    if (found == other.end()) continue;
+    ++common;
+    if (found->second == kernel) continue;
+    if (differ++ == 0) example = fmt::format("{}: {} against {}", place, kernel, found->second);
+  }
+  if (common == 0)
+    control.line = fmt::format("arm '{}' has no place in common with '{}'", arm.name, arm.differs_from);
+  else if (differ == 0)
+    control.line = fmt::format("inert factor: '{}' ran the same kernels as '{}' in all {} places: {}",
+                               arm.name, arm.differs_from, common, names_of(own));
+  else {
+    control.status = Status::pass;
+    control.line = fmt::format("other kernels than '{}' in {} of {} places, {}", arm.differs_from, differ,
+                               common, example);
+  }
+  return control;
+}
+
+std::optional<Control> repeat(const std::string& arm, const std::vector<Finding>& findings) {
+  int64_t same = 0, other = 0;
+  const Finding* first = nullptr;
+  for (const auto& finding : findings) {
+    if (finding.arm != arm || finding.probe != "determinism" || finding.status == Status::invalid) continue;
+    (finding.status == Status::pass ? same : other) += 1;
+    if (finding.status == Status::fail && !first) first = &finding;
+  }
+  if (same + other == 0) return std::nullopt;  // the suite does not repeat
+  Control control{.name = "repeat", .arm = arm, .status = Status::pass};
+  // An engine that does not repeat itself has failed a probe of its own: that is a verdict, not the lack of
+  // one.
+  control.line = other == 0
+                     ? fmt::format("the same bits twice in {} tensors", same)
+                     : fmt::format("{} of {} tensors had other bits the second time, the first of them {}",
+                                   other, same + other, first->key());
+  return control;
+}
+
+}  // namespace
+
+std::vector<Control> controls_of(const Suite& suite, const std::vector<Finding>& findings) {
+  std::vector<Control> out;
+  for (const auto& arm : suite.arms) {
+    if (std::none_of(findings.begin(), findings.end(), [&](const auto& f) { return f.arm == arm.name; }))
+      continue;
+    out.push_back(planned(findings, arm.name));
+    for (auto& control : {route(arm, findings), factor(arm, findings), repeat(arm.name, findings)})
+      if (control) out.push_back(*control);
+  }
+  return out;
+}
+
+}  // namespace greta::suites

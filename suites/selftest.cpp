@@ -1,0 +1,305 @@
+#include "suites/selftest.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <random>
+#include <set>
+
+#include "datasets/error.hpp"
+#include "datasets/gguf.hpp"
+#include "datasets/synthesise.hpp"
+#include "engine/faults/fault.hpp"
+#include "probes/usual_rules.hpp"
+#include "suites/clean_runs.hpp"
+#include "suites/held_case.hpp"
+#include "suites/interrupt.hpp"
+#include "suites/runner.hpp"
+
+namespace greta::suites {
+namespace {
+
+using engine::Fault;
+using probes::Finding;
+using probes::Status;
+using reports::SelftestCell;
+using reports::SelftestFault;
+using reports::SelftestResult;
+
+// Two prompts take the automatic choice, the matrix cores in prefill and the vector units in decode; the
+// others, the long one among them, the route that is fast on the host machine.
+// The probes that cost a second engine run or the chained reference are there for the faults that only they
+// can see.
+Suite suite_with(const std::string& fault, uint64_t seed, bool repeats, bool coherence) {
+  Suite suite;
+  suite.path = "selftest";
+  suite.title = "selftest";
+  suite.seed = seed;
+  suite.prompts = {"p0_short", "p4_sys", "p5_ba", "p6_long"};
+  suite.phases = {"prefill", "decode0", "decode1"};
+  Arm automatic{.name = "auto", .prompts = {"p0_short", "p5_ba"}},
+      valu{.name = "valu", .unit = "valu", .prompts = {"p4_sys", "p6_long"}};
+  for (Arm* arm : {&automatic, &valu}) {
+    if (!fault.empty()) arm->faults = {fault};
+    suite.arms.push_back(*arm);
+  }
+  suite.probes = {{.use = "stage_parity", .options = {{"mode", "local"}}}, {.use = "usual_rules"}};
+  if (repeats) suite.probes.push_back({.use = "determinism"});
+  if (coherence) suite.probes.push_back({.use = "top1_coherence"});
+  return suite;
+}
+
+RunOptions run_options(const SelftestOptions& options) {
+  return {.model_path = options.model_path,
+          .out_dir = options.scratch_dir,
+          .command_line = "greta selftest",
+          .keep_trace = false};
+}
+
+// The calls that fill a cache belong to the decode that reads it.
+std::string phase_group(const Finding& finding) {
+  return finding.prompt == "weights" ? "load" : finding.phase.starts_with("prefill") ? "prefill" : "decode";
+}
+
+// All that makes a comparison what it is: where these agree, the engine delivered the same.
+std::string fingerprint(const Finding& f) {
+  const auto& m = f.metrics;
+  return fmt::format("{} {} {} {} {} {} {} {} {} {}", static_cast<int>(f.status), m.count, m.worst,
+                     m.worst_actual, m.mae, m.rmse, m.cosine, m.nan_count, m.max_ulp,
+                     f.probe == "usual_rules" ? "" : f.message);
+}
+
+std::set<std::string> rules_of(const Finding& finding) {
+  std::set<std::string> out;
+  if (finding.probe != "usual_rules") return out;
+  for (const auto rule : probes::kUsualRules)
+    if (finding.message.find(rule) != std::string::npos) out.emplace(rule);
+  return out;
+}
+
+// What the same run gives without a fault, by finding key.
+struct Clean {
+  std::map<std::string, std::string> fingerprints;
+  std::map<std::string, std::set<std::string>> refused;
+};
+
+class Planter {
+ public:
+  Planter(const SelftestOptions& options, SelftestResult& result) : options_(options), result_(result) {}
+
+  void clean_run() {
+    const auto run = suites::run(suite_with("", options_.seed, true, true), run_options(options_));
+    if (run.status != Status::pass)
+      fail_invalid("the run without a fault is no PASS: {}; faults cannot be told from that",
+                   first_trouble(run));
+    result_.model = run.identity.model_path;
+    result_.digest = run.identity.model_digest;
+    for (const auto& finding : run.findings) {
+      clean_.fingerprints[finding.key()] = fingerprint(finding);
+      if (finding.probe != "usual_rules") continue;
+      ++result_.clean_tensors;
+      const auto refused = rules_of(finding);
+      for (const auto& rule : refused) ++result_.rule_false_alarms[rule];
+      clean_.refused[finding.key()] = refused;
+    }
+  }
+
+  SelftestFault plant(const std::string& text) {
+    const Fault fault = Fault::parse(text);
+    SelftestFault out{.fault = text, .cause = fault.cause->text()};
+    for (const Stage stage : fault.stages)
+      out.stages += (out.stages.empty() ? "" : " ") + std::string(name_of(stage));
+    if (fault.cause->breaks_weights()) out.stages = "weight/" + fault.weight;
+    try {
+      const auto run = suites::run(
+          suite_with(text, options_.seed, fault.is("barrier"), fault.is("host_copy")), run_options(options_));
+      if (!run.interrupted.empty()) out.trouble = run.interrupted;
+      cells(run, fault, out);
+      answer(run, out);
+    } catch (const Error& error) {
+      out.trouble = error.what();
+    }
+    return out;
+  }
+
+ private:
+  static std::string first_trouble(const reports::RunResult& run) {
+    for (const auto& finding : run.findings)
+      if (finding.status != Status::pass) return finding.key() + ": " + finding.message;
+    const auto reasons = reports::invalid_reasons(run);
+    return reasons.empty() ? run.interrupted : reasons.front();
+  }
+
+  void cells(const reports::RunResult& run, const Fault& fault, SelftestFault& out) const {
+    std::map<std::pair<std::string, std::string>, std::vector<const Finding*>> groups;
+    for (const auto& finding : run.findings)
+      groups[{finding.prompt, phase_group(finding)}].push_back(&finding);
+    for (const auto& [place, findings] : groups) {
+      SelftestCell cell{.prompt = place.first, .phase = place.second};
+      for (const Finding* finding : findings) {
+        const auto before = clean_.fingerprints.find(finding->key());
+        cell.active |= before == clean_.fingerprints.end() || before->second != fingerprint(*finding);
+        if (finding->probe == "usual_rules") {
+          const auto refused_before = clean_.refused.find(finding->key());
+          for (const auto& rule : rules_of(*finding))
+            if (refused_before == clean_.refused.end() || !refused_before->second.contains(rule))
+              cell.refused_by.insert(rule);
+          continue;
+        }
+        if (finding->status == Status::pass || cell.detected) continue;
+        cell.detected = true;
+        cell.first = finding->stage;
+        cell.localised = finding->status == Status::fail && struck(fault, *finding);
+      }
+      if (place.first != "weights" || fault.cause->breaks_weights()) out.cells.push_back(std::move(cell));
+    }
+  }
+
+  // A wrong weight is seen in the weight itself, and in the stages that multiply with it.
+  static bool struck(const Fault& fault, const Finding& finding) {
+    if (!fault.cause->breaks_weights())
+      return std::any_of(fault.stages.begin(), fault.stages.end(),
+                         [&](Stage stage) { return name_of(stage) == finding.stage; });
+    if (finding.stage.starts_with("weight/")) return fault.strikes_weight(finding.stage.substr(7));
+    static const std::map<std::string, std::string, std::less<>> users = {
+        {"embed", "token_embd"}, {"q", "attn_q"},          {"k", "attn_k"},
+        {"v", "attn_v"},         {"wo", "attn_output"},    {"ffn_gate", "ffn_gate"},
+        {"ffn_up", "ffn_up"},    {"ffn_down", "ffn_down"}, {"logits", "output"}};
+    const auto user = users.find(finding.stage);
+    return user != users.end() && (fault.weight.empty() || user->second == fault.weight);
+  }
+
+  // Both arms, all stages that were struck: what fits everywhere.
+  static void answer(const reports::RunResult& run, SelftestFault& out) {
+    std::set<std::string> fitting;
+    bool first = true, unexplained = false;
+    out.margin = std::numeric_limits<double>::infinity();
+    for (const auto& explanation : run.explanations) {
+      std::set<std::string> own;
+      for (const auto& trial : explanation.fitting) own.insert(trial.text());
+      unexplained |= own.empty();
+      std::set<std::string> both;
+      std::set_intersection(own.begin(), own.end(), fitting.begin(), fitting.end(),
+                            std::inserter(both, both.end()));
+      fitting = first ? own : both;
+      first = false;
+      out.margin = std::min(out.margin, explanation.margin());
+      if (out.tells.empty()) out.tells = explanation.tells;
+      if (out.conclusion.empty()) out.conclusion = explanation.conclusion();
+    }
+    out.causes.assign(fitting.begin(), fitting.end());
+    out.answer = unexplained || fitting.empty() ? probes::Answer::unexplained
+                 : fitting.size() == 1          ? probes::Answer::explained
+                                                : probes::Answer::indistinguishable;
+    if (out.answer == probes::Answer::explained) out.tells.clear();
+  }
+
+  const SelftestOptions& options_;
+  SelftestResult& result_;
+  Clean clean_;
+};
+
+std::vector<reports::SelftestSmallest> smallest_changes(const SelftestOptions& options) {
+  HeldCase held(options.model_path, sensitivity_suite("p5_ba"));
+  std::vector<reports::SelftestSmallest> out;
+  for (const auto& row : sensitivity(held, options.seed))
+    for (const auto& found : {row.prefill, row.decode0})
+      out.push_back({.stage = std::string(name_of(found.place.stage)),
+                     .phase = found.place.phase,
+                     .change = found.change,
+                     .share = found.share()});
+  return out;
+}
+
+// A weight that has the type which a cause is about.
+std::string weight_for(const Cause& cause, const GgufFile& file, std::mt19937_64& random) {
+  std::vector<std::string> parts;
+  for (const char* part : {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
+                           "token_embd", "output"}) {
+    const bool right =
+        std::any_of(file.tensors().begin(), file.tensors().end(), [&](const GgufTensor& tensor) {
+          const std::string_view name = tensor.name;
+          const bool named = std::string_view(part) == "output" ? name == "output.weight"
+                                                                : name.find(part) != std::string_view::npos;
+          if (!named) return false;
+          if (cause.name.starts_with("q4_k")) return tensor.type == GgmlType::Q4_K;
+          if (cause.name.starts_with("q6_k")) return tensor.type == GgmlType::Q6_K;
+          if (cause.name == "load_layout") return tensor.rows() != tensor.columns();
+          return tensor.type != GgmlType::F32 && tensor.type != GgmlType::F16 &&
+                 tensor.type != GgmlType::BF16;
+        });
+    if (right) parts.emplace_back(part);
+  }
+  return parts.empty() ? "" : parts[random() % parts.size()];
+}
+
+}  // namespace
+
+std::vector<std::string> selftest_faults(const SelftestOptions& options, std::vector<std::string>& left_out) {
+  if (!options.faults.empty()) return options.faults;
+  const GgufFile file = GgufFile::open(options.model_path);
+  std::mt19937_64 random(options.seed);
+  std::vector<std::string> out;
+  for (const Cause& cause : causes()) {
+    if (cause.breaks_weights()) {
+      const auto weight = weight_for(cause, file, random);
+      if (weight.empty())
+        left_out.push_back(cause.text() + ": the model has no weight of that type");
+      else
+        out.push_back(weight + "." + cause.text());
+      continue;
+    }
+    if (cause.name == "softmax_max") {
+      // Right as long as e^x does not overflow: no fault of a model whose scores are as small as a trained
+      // one's.
+      left_out.push_back(cause.text() +
+                         ": right where no score reaches 88.7 (faults_test plants it where one does)");
+      continue;
+    }
+    std::vector<std::string> broken;
+    for (const auto& row : stages())
+      if (cause.breaks(row.stage)) broken.emplace_back(row.name);
+    if (options.every_stage)
+      for (const auto& stage : broken) out.push_back(stage + "." + cause.text());
+    else
+      out.push_back(broken[random() % broken.size()] + "." + cause.text());
+  }
+  return out;
+}
+
+SelftestResult selftest(const SelftestOptions& options) {
+  const auto begin = std::chrono::steady_clock::now();
+  const InterruptGuard guard;
+  SelftestResult result;
+  result.seed = options.seed;
+  const auto seconds = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  const auto say = [&](const std::string& line) {
+    if (options.progress) options.progress(line);
+  };
+  const bool plant = options.clean == 0 || !options.faults.empty();
+  try {
+    if (plant) {
+      Planter planter(options, result);
+      planter.clean_run();
+      const auto faults = selftest_faults(options, result.left_out);
+      for (size_t i = 0; i < faults.size(); ++i) {
+        InterruptGuard::check();
+        result.faults.push_back(planter.plant(faults[i]));
+        say(fmt::format("{:>3} of {}  {:5.0f} s  {}", i + 1, faults.size(), seconds(), faults[i]));
+      }
+      if (options.faults.empty()) result.smallest = smallest_changes(options);
+    }
+    run_clean(options, result, say);
+  } catch (const std::exception& error) {
+    result.interrupted = error.what();
+  }
+  result.seconds = seconds();
+  return result;
+}
+
+}  // namespace greta::suites
