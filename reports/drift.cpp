@@ -22,13 +22,8 @@ void add(std::map<int, double>& worst, int key, double ratio) {
   if (!is_new) found->second = worse_ratio(found->second, ratio);
 }
 
-// 0, 1, 2-3, 4-7, …: the bucket of a position, and its name.
+// 0, 1, 2-3, 4-7, …: bucket b holds the positions 2^(b-1) to 2^b - 1.
 int bucket_of(int64_t position) { return static_cast<int>(std::bit_width(static_cast<uint64_t>(position))); }
-std::string bucket_name(int bucket) {
-  if (bucket < 2) return fmt::format("{}", bucket);
-  return fmt::format("{}-{}", int64_t{1} << (bucket - 1), (int64_t{1} << bucket) - 1);
-}
-
 struct Sum {
   double z = 0;
   int64_t findings = 0;
@@ -60,6 +55,10 @@ std::vector<Drift::Bias> bias_of(const RunResult& run) {
 
 }  // namespace
 
+std::string Drift::Point::at() const {
+  return first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last);
+}
+
 Drift drift_of(const RunResult& run) {
   std::map<int, double> layers, positions;
   for (const auto& finding : run.findings) {
@@ -73,8 +72,9 @@ Drift drift_of(const RunResult& run) {
     if (layer < 0)
       out.logits = ratio;
     else
-      out.by_layer.push_back({fmt::format("{}", layer), ratio});
-  for (const auto& [bucket, ratio] : positions) out.by_position.push_back({bucket_name(bucket), ratio});
+      out.by_layer.push_back({layer, layer, ratio});
+  for (const auto& [bucket, ratio] : positions)
+    out.by_position.push_back({(int64_t{1} << bucket) / 2, (int64_t{1} << bucket) - 1, ratio});
   out.bias = bias_of(run);
   return out;
 }
@@ -86,10 +86,8 @@ std::string points_text(const std::vector<Drift::Point>& points, size_t most) {
     const size_t end = std::min(begin + span, points.size());
     double worst = points[begin].ratio;
     for (size_t i = begin; i < end; ++i) worst = worse_ratio(worst, points[i].ratio);
-    const auto& first = points[begin].at;
-    const auto& last = points[end - 1].at;
-    out += fmt::format("{}{} {}", out.empty() ? "" : ", ", first == last ? first : first + " to " + last,
-                       ratio_text(worst));
+    const Drift::Point range{points[begin].first, points[end - 1].last, worst};
+    out += fmt::format("{}{} {}", out.empty() ? "" : ", ", range.at(), ratio_text(worst));
   }
   return out;
 }

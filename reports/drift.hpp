@@ -13,8 +13,9 @@ namespace greta::reports {
 struct Drift {
   // Worst bound ratio of the chained findings with rows, over all prompts, arms and phases.
   struct Point {
-    std::string at;  // a layer, or a range of positions ("4-7": they double)
+    int64_t first = 0, last = 0;  // a layer, or a range of positions: 0, 1, 2-3, 4-7, …
     double ratio = 0;
+    std::string at() const;  // "4-7"
   };
   std::vector<Point> by_layer;     // of ffn_residual
   std::optional<double> logits;    // behind the last layer

@@ -143,12 +143,18 @@ std::string weights_table(const RunResult& run) {
   return out + "\n";
 }
 
-std::string points_table(const std::string& corner, const std::vector<Drift::Point>& points) {
+std::string points_table(const std::string& corner, const std::vector<Drift::Point>& points,
+                         const std::optional<double>& logits = {}) {
   std::vector<std::string> names = {corner}, rule = {"---"}, ratios = {"worst bound ratio"};
   for (const auto& point : points) {
-    names.push_back(point.at);
+    names.push_back(point.at());
     rule.emplace_back("---:");
     ratios.push_back(ratio_text(point.ratio));
+  }
+  if (logits) {
+    names.emplace_back("logits");
+    rule.emplace_back("---:");
+    ratios.push_back(ratio_text(*logits));
   }
   return row_of(names) + row_of(rule) + row_of(ratios) + "\n";
 }
@@ -158,18 +164,17 @@ std::string drift_text(const RunResult& run) {
   if (drift.empty()) return {};
   std::string out = "### Drift and bias\n\n";
   if (!drift.by_position.empty()) {
-    auto layers = drift.by_layer;
-    if (drift.logits) layers.push_back({"logits", *drift.logits});
     out +=
         "Chained mode: the distance from a reference that runs from the tokens on, in its noise "
         "envelopes.\n\n" +
-        points_table("after layer", layers) + points_table("at position", drift.by_position);
+        points_table("after layer", drift.by_layer, drift.logits) +
+        points_table("at position", drift.by_position);
   }
   if (drift.bias.empty()) return out;
   out +=
       "Local mode: the z-score of the mean signed error over all tensors of a stage, in the arm where it is "
-      "largest. Independent roundings give a number of a few; a sum that truncates, or a scale that is off "
-      "within every bound, gives one that grows with the run.\n\n" +
+      "largest. Independent roundings give a number of a few; a sum that truncates, or a factor that is off "
+      "within every bound (`qk`: 1/√Dh, rounded once, is one), gives one that grows with the run.\n\n" +
       row_of({"stage", "z", "arm", "tensors"}) + row_of({"---", "---:", "---", "---:"});
   for (const auto& bias : drift.bias)
     out += row_of({code(bias.stage), z_text(bias.z), escaped(bias.arm), grouped(bias.findings)});
