@@ -36,7 +36,7 @@ FloatMatrix wrong_cache(const FloatScene& scene, const std::string& cause, Stage
   };
   if (cause == "cache_layout=col") {
     for (int64_t t = 0; t < T; ++t)
-      for (int64_t i = 0; i < C; ++i) y.data[static_cast<size_t>(i * T + t)] = right(t, i);
+      for (int64_t i = 0; i < C; ++i) y(t, i) = right.data[static_cast<size_t>(i * T + t)];
   } else if (cause == "cache_row=stale") {
     write(T - 1, T - 2);
   } else if (cause == "cache_row=never_written") {
