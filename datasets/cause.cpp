@@ -72,7 +72,8 @@ constexpr std::array kCauses = std::to_array<Cause>({
     {"tail", "terms_left_out", kProducts,
      "the last 16 terms of each sum left out", "loops over K that stop a tile early", "any data"},
     {"half_sum", "f16", kProducts,
-     "the first half of the K terms summed in f16, one after another (s = f16(s + w·x)), the rest added to it in f32",
+     "the first half (rounded down) of the K terms summed in f16, one after another (s = f16(s + w·x) from s = 0, w and x "
+     "as the contract rounds them), the rest added to it in f32",
      "accumulators of a half-precision fragment", "large sums"},
 
     // RoPE.
@@ -104,11 +105,14 @@ constexpr std::array kCauses = std::to_array<Cause>({
      "B3.25's instrument: 64 keys against full-length weights", "more than 64 positions"},
     {"softmax_base", "2", "softmax", "2^(x - max) instead of e^(x - max)", "exp2 without log2(e)",
      "scores that differ"},
-    {"softmax_sum", "one_short", "softmax", "the last position's term left out of the sum that divides",
-     "a loop that stops one short", "any data"},
+    {"softmax_sum", "one_short", "softmax",
+     "the term of position T - 1 left out of the sum that divides (rows that do not see it stay right; T = 1: 1/0)",
+     "a loop that stops one short", "any data; in a prompt its last row alone"},
     {"softmax_max", "not_subtracted", "softmax", "e^x / Σ e^x without subtracting the maximum",
      "a port from a paper's formula", "a score above 88.7, where e^x overflows: below it the values are right"},
-    {"cache_layout", "col", "v_cache", "V written as [Hkv·Dh, T]: element (t, i) is what row-major order has at i·T + t",
+    {"cache_layout", "col", "v_cache",
+     "V written as [Hkv·Dh, T]: its element (t, i) is put where the cache, read in row-major order, has flat index "
+     "i·T + t",
      "B3.25's conclusion on V", "two positions or more"},
     {"layer_base", "0", "k_cache v_cache", "every layer reads layer 0's cache", "the engine of the B3 reports, in decode",
      "a layer other than 0"},
@@ -118,7 +122,7 @@ constexpr std::array kCauses = std::to_array<Cause>({
      "a length that counts one row less", "any data"},
     {"cache_position", "+1", "k_cache v_cache", "rows of this call written one position too high; the first of them never "
      "written, the last one lost",
-     "a position raised before the write", "any data"},
+     "a position raised before the write", "two rows or more in the call, else it is cache_row=never_written"},
     {"cache_position", "-1", "k_cache v_cache", "rows of this call written one position too low; the last of them never "
      "written, the one before the call overwritten",
      "a position raised too late", "any data"},
