@@ -108,7 +108,7 @@ constexpr std::array kCauses = std::to_array<Cause>({
      "a loop that stops one short", "any data"},
     {"softmax_max", "not_subtracted", "softmax", "e^x / Σ e^x without subtracting the maximum",
      "a port from a paper's formula", "a score above 88.7, where e^x overflows: below it the values are right"},
-    {"cache_layout", "col", "v_cache", "V written as [Hkv·Dh, T]: element (t, i) is what row-major order has at i·T + t",
+    {"cache_layout", "col", "v_cache", "V read by column: element (t, i) is element i·T + t of what was written row after row",
      "B3.25's conclusion on V", "two positions or more"},
     {"layer_base", "0", "k_cache v_cache", "every layer reads layer 0's cache", "the engine of the B3 reports, in decode",
      "a layer other than 0"},

@@ -51,7 +51,7 @@ struct Engine::State {
     Config other = config;
     other.rope_base = 10000;
     launcher = std::make_unique<FaultyLauncher>(stream.get(), std::move(faults), config, weights, cache,
-                                                rope_frequencies(other, file));
+                                                rope_frequencies(other, file), settings.on_strike);
   }
 
   static Floats upload(const std::vector<float>& values) {

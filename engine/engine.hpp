@@ -32,6 +32,8 @@ struct Settings {
   std::optional<uint64_t> order_seed;  // host machine: permutes the order in which lanes run
   int context = 0;                     // cache positions; 0 = the model's own context length
   std::vector<std::string> faults;  // planted (faults/fault.hpp has the grammar); none in an engine that ships
+  // Told of each launch that a fault spoils, so that a self-test knows where one was at work.
+  std::function<void(Stage, int layer, int64_t start, int64_t rows)> on_strike;
   bool poison = true;  // fill outputs with NaN before each kernel, so that an unwritten element is seen
 };
 

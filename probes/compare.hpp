@@ -36,7 +36,7 @@ Metrics compare(std::span<const float> actual, std::span<const double> reference
                 std::span<const double> expected, std::span<const double> certain);
 
 // Two engines' tensors against each other, with one tolerance an element (empty: 0, bitwise up to the sign of
-// zero).
+// zero and what a NaN carries).
 Metrics compare(std::span<const float> actual, std::span<const float> other,
                 std::span<const float> tolerance);
 

@@ -31,6 +31,10 @@ struct Finding {
   std::string kernel, contract;
   std::string reason;       // the bound's reason: contract, n, norm
   std::string message;      // one sentence for a person; required unless pass
+  // Chained findings of the residual stream (ffn_residual) and of the logits: the largest bound ratio of each
+  // row, and the position of the first row. Empty elsewhere.
+  std::vector<float> row_ratio;
+  int first_position = 0;
   std::string key() const;  // "p0_short/auto/decode0/layer_03/softmax stage_parity(local)": the report's key
                             // and --only's filter
   std::vector<int64_t> worst_index() const;

@@ -143,6 +143,29 @@ TEST_F(ParityProbes, ChainedComparesWithTheEnvelope) {
   EXPECT_EQ(missing.status, Status::invalid);
 }
 
+TEST_F(ParityProbes, ChainedSaysHowFarEachRowHasDrifted) {
+  Phase& phase = evidence.add("decode0", {{1, 2, 3}, 4}, kSmall);
+  const auto x = random_values(24, random);
+  const std::vector<double> envelope(24, 1e-3);
+  const size_t at = any(24);
+  for (const bool rows : {true, false}) {
+    const Stage stage = rows ? Stage::ffn_residual : Stage::ffn_norm;
+    phase.put(0, stage, tap_of(phase, stage, x));
+    std::vector<double> value(x.begin(), x.end());
+    value[at] += 0.5e-3;
+    const auto finding = only(ProbeRun("stage_parity", {{"mode", "chained"}})
+                                  .chained(evidence, phase, {"decode0", 0, stage}, value, envelope));
+    if (!rows) {
+      EXPECT_TRUE(finding.row_ratio.empty());
+      continue;
+    }
+    ASSERT_EQ(finding.row_ratio.size(), 3u);
+    EXPECT_EQ(finding.first_position, 4);
+    for (size_t row = 0; row < 3; ++row)
+      EXPECT_NEAR(finding.row_ratio[row], row == at / 8 ? 0.5 : 0, 1e-6) << "seed " << seed;
+  }
+}
+
 struct PhaseParityTest : ParityProbes {
   PhaseParityTest()
       : prefill(evidence.add("prefill_last", {{3}, 2}, one())),

@@ -60,8 +60,22 @@ struct StageParity {
       // An envelope is a quantile, so nothing is certain beyond it.
       const std::vector<double> certain(at.value.size(), std::numeric_limits<double>::infinity());
       compare_with(finding, at.tap(), at.value, at.envelope, certain);
+      if (at.place.stage == Stage::ffn_residual || at.place.stage == Stage::logits)
+        by_row(at, certain, finding);
       finding.reason = "noise envelope of the reference, rerun with the roundings that each stage declares";
     });
+  }
+
+  // How far each position has drifted.
+  static void by_row(const ChainedView& at, std::span<const double> certain, Finding& finding) {
+    const auto values = at.tap().f32();
+    const size_t width = values.size() / static_cast<size_t>(at.phase.sizes.S);
+    for (size_t begin = 0; begin < values.size(); begin += width) {
+      const auto row = compare(values.subspan(begin, width), at.value.subspan(begin, width),
+                               at.envelope.subspan(begin, width), certain.subspan(begin, width));
+      finding.row_ratio.push_back(static_cast<float>(row.bound_ratio));
+    }
+    finding.first_position = at.phase.call.start;
   }
 
   void check_weight(const WeightView& at, Judge& judge) const {

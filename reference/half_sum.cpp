@@ -7,6 +7,8 @@ namespace {
 
 using Eigen::Index;
 
+constexpr double kHuge = 0x1p100;  // so that infinity stays what it is
+
 // round_to(kF16, x) without a branch, for |x| far below 2^900, so that a loop over it is vectorised.
 inline double half_of(double x) {
   const auto bits = std::bit_cast<int64_t>(x);
@@ -29,8 +31,8 @@ void follow(const double* x, const Matrix& wt, Eigen::ArrayXd& low, Eigen::Array
     for (Index j = 0; j < columns; ++j) {
       const double p = factor * w[j], bottom = l[j] + p, top = h[j] + p;
       const double product = kU * std::abs(p) + kTiny;  // where it is rounded before it is added
-      l[j] = half_of(bottom - (product + kU * (std::abs(bottom) + product)));
-      h[j] = half_of(top + (product + kU * (std::abs(top) + product)));
+      l[j] = half_of(bottom - (product + kU * (std::min(std::abs(bottom), kHuge) + product)));
+      h[j] = half_of(top + (product + kU * (std::min(std::abs(top), kHuge) + product)));
     }
   }
 }

@@ -7,6 +7,7 @@
 
 #include "datasets/cause.hpp"
 #include "reports/atomic_file.hpp"
+#include "reports/drift.hpp"
 #include "reports/summary.hpp"
 #include "reports/table.hpp"
 
@@ -142,6 +143,44 @@ std::string weights_table(const RunResult& run) {
   return out + "\n";
 }
 
+std::string points_table(const std::string& corner, const std::vector<Drift::Point>& points,
+                         const std::optional<double>& logits = {}) {
+  std::vector<std::string> names = {corner}, rule = {"---"}, ratios = {"worst bound ratio"};
+  for (const auto& point : points) {
+    names.push_back(point.at());
+    rule.emplace_back("---:");
+    ratios.push_back(ratio_text(point.ratio));
+  }
+  if (logits) {
+    names.emplace_back("logits");
+    rule.emplace_back("---:");
+    ratios.push_back(ratio_text(*logits));
+  }
+  return row_of(names) + row_of(rule) + row_of(ratios) + "\n";
+}
+
+std::string drift_text(const RunResult& run) {
+  const Drift drift = drift_of(run);
+  if (drift.empty()) return {};
+  std::string out = "### Drift and bias\n\n";
+  if (!drift.by_position.empty()) {
+    out +=
+        "Chained mode: the distance from a reference that runs from the tokens on, in its noise "
+        "envelopes.\n\n" +
+        points_table("after layer", drift.by_layer, drift.logits) +
+        points_table("at position", drift.by_position);
+  }
+  if (drift.bias.empty()) return out;
+  out +=
+      "Local mode: the z-score of the mean signed error over all tensors of a stage, in the arm where it is "
+      "largest. Independent roundings give a number of a few; a sum that truncates, or a factor that is off "
+      "within every bound (`qk`: 1/√Dh, rounded once, is one), gives one that grows with the run.\n\n" +
+      row_of({"stage", "z", "arm", "tensors"}) + row_of({"---", "---:", "---", "---:"});
+  for (const auto& bias : drift.bias)
+    out += row_of({code(bias.stage), z_text(bias.z), escaped(bias.arm), grouped(bias.findings)});
+  return out + "\n";
+}
+
 std::string finding_text(const RunResult& run, const Finding& finding) {
   std::string out = fmt::format("- {} {}\n", upper_name(status_of(finding)), code(finding.key()));
   const auto add = [&](std::string_view name, const std::string& value) {
@@ -234,7 +273,7 @@ std::string results_text(const RunResult& run) {
   out += "### By prompt and phase\n\n" + grid_text(by_arm(run, case_name), "case \\ arm");
   for (const auto& probe : group_by(all_findings(run), probe_name))
     if (has_stages(probe.findings)) out += "### " + escaped(probe.name) + "\n\n" + stage_tables(probe);
-  return out + weights_table(run) + explanations_text(run) + failures_text(run);
+  return out + weights_table(run) + drift_text(run) + explanations_text(run) + failures_text(run);
 }
 
 std::string conclusion_text(const RunResult& run) {

@@ -17,7 +17,7 @@ namespace greta::reports {
 // A planted fault in one phase of one prompt.
 struct SelftestCell {
   std::string prompt, phase;
-  bool active = false;     // it changed something that a probe looked at; false: inert here
+  bool active = false;     // it struck a launch whose output was judged here; false: inert
   bool detected = false;   // a finding that is not a PASS
   bool localised = false;  // and the first failing stage is one that the fault strikes
   std::string first;       // the first failing stage

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "reports/drift.hpp"
 #include "reports/explanations.hpp"
 #include "reports/summary.hpp"
 #include "reports/table.hpp"
@@ -125,6 +126,26 @@ std::string weights_text(const RunResult& run, bool colours) {
                      ratio_text(worst->metrics.bound_ratio), worst->stage, worst->arm);
 }
 
+// Two lines: how far the run drifts, and which stages lean to one side.
+std::string drift_text(const RunResult& run, bool colours) {
+  constexpr size_t kMost = 8;
+  const Drift drift = drift_of(run);
+  if (drift.empty()) return {};
+  std::string out = heading("drift (chained ratio, worst) and bias (z of the mean error, local)", colours);
+  if (!drift.by_position.empty()) {
+    out += "  drift  ";
+    if (!drift.by_layer.empty()) out += "after layer " + points_text(drift.by_layer, kMost) + "; ";
+    if (drift.logits) out += "logits " + ratio_text(*drift.logits) + "; ";
+    out += "at position " + points_text(drift.by_position, kMost) + "\n";
+  }
+  std::string largest;
+  for (size_t i = 0; i < std::min<size_t>(drift.bias.size(), 4); ++i)
+    largest += fmt::format("{}{} {} ({})", i ? ", " : "", drift.bias[i].stage, z_text(drift.bias[i].z),
+                           drift.bias[i].arm);
+  if (!largest.empty()) out += fmt::format("  bias   largest of {} stages: {}\n", drift.bias.size(), largest);
+  return out;
+}
+
 std::string finding_text(const RunResult& run, const Finding& finding) {
   std::string out;
   const auto line = [&](std::string_view name, const std::string& value) {
@@ -183,7 +204,8 @@ std::string terminal_report(const RunResult& run, const TerminalOptions& options
   out += grid_text(by_arm(run, case_name), "case \\ arm", colours);
   for (const auto& probe : group_by(all_findings(run), probe_name))
     if (has_stages(probe.findings)) out += probe_tables(probe, options);
-  out += weights_text(run, colours) + notes_text(run, options) + failures_text(run, colours);
+  out += weights_text(run, colours) + drift_text(run, colours) + notes_text(run, options) +
+         failures_text(run, colours);
   out += explanations_section(run, colours);
   if (!run.rerun.empty()) out += "\nrerun  " + run.rerun + "\n";
   return out;

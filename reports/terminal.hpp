@@ -5,7 +5,7 @@
 //   why there is no verdict (INVALID only)
 //   probe × arm and case × arm: the worst bound ratio of each
 //   stage × layer tables (see `Tables`)
-//   weights, and for each failing arm: first failing stage, worst element, bound and its reason, rerun
+//   weights, drift and bias, and for each failing arm: first failing stage, worst element, bound and its reason, rerun
 //   command
 //
 // Cells: "0.03" the worst max|err| / bound, at most 1 passes; "✗12" out of bound; "?" no verdict; "·" nothing

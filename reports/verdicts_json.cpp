@@ -65,6 +65,13 @@ void visit_finding(Visitor&& visit, F& f) {
   visit("metrics", f.metrics);
 }
 
+// Only the findings that have rows name them.
+template <typename Visitor, typename F>
+void visit_rows(Visitor&& visit, F& f) {
+  visit("row_ratio", f.row_ratio);
+  visit("first_position", f.first_position);
+}
+
 template <typename Visitor, typename A>
 void visit_arm(Visitor&& visit, A& a) {
   visit("name", a.name);
@@ -191,11 +198,18 @@ struct LineWriter {
     else
       out += Writer::json_of(value).dump();
   }
-  void put(const std::vector<int64_t>& values) {
+  void put(float value) {
+    if (std::isfinite(value))
+      put_number(value);
+    else
+      put(static_cast<double>(value));
+  }
+  template <typename T>
+  void put(const std::vector<T>& values) {
     out += '[';
     for (size_t i = 0; i < values.size(); ++i) {
       if (i) out += ',';
-      put_number(values[i]);
+      put(values[i]);
     }
     out += ']';
   }
@@ -236,6 +250,13 @@ struct Reader {
       if (text == "-Infinity") return void(value = -std::numeric_limits<double>::infinity());
     }
     value = json.get<double>();
+  }
+  static void read(const Json& json, std::vector<float>& values) {
+    for (const auto& element : json) {
+      double value = 0;
+      read(element, value);
+      values.push_back(static_cast<float>(value));
+    }
   }
   static void read(const Json& json, Status& value) {
     const auto text = json.get<std::string>();
@@ -279,6 +300,7 @@ std::string to_verdicts_json(const RunResult& run) {
     LineWriter line{text};
     line("key", finding.key());
     visit_finding(line, finding);
+    if (!finding.row_ratio.empty()) visit_rows(line, finding);
     text += '}';
     separator = ",\n  ";
   }
@@ -293,7 +315,11 @@ RunResult from_verdicts_json(std::string_view text, const std::string& name) {
     check_schema(json, name);
     visit_run(Reader{json}, run);
     if (json.contains("explanations")) run.explanations = explanations_from_json(json["explanations"]);
-    for (const auto& line : json.at("findings")) visit_finding(Reader{line}, run.findings.emplace_back());
+    for (const auto& line : json.at("findings")) {
+      auto& finding = run.findings.emplace_back();
+      visit_finding(Reader{line}, finding);
+      if (line.contains("row_ratio")) visit_rows(Reader{line}, finding);
+    }
   } catch (const Error&) {
     throw;
   } catch (const std::exception& e) {

@@ -32,7 +32,14 @@ struct Change {
 struct Pair {
   std::string probe, mode;  // of the options, where the probe has one
   Change planted, harmless;
+  std::string stage;  // empty: all of the probe's
 };
+
+// usual_rules judges nothing: it notes which rules refuse a tensor.
+bool judges(const Pair& pair) { return pair.probe != "usual_rules"; }
+bool noticed(const probes::Finding& finding) {
+  return finding.status == Status::fail || finding.message.starts_with("refused by");
+}
 
 // Changes one element, drawn at random, of a stage in every call for which `when` holds.
 Tampering change_one(Stage stage, std::mt19937_64& random, const std::function<float(float)>& to,
@@ -123,6 +130,11 @@ std::vector<Pair> pairs(std::mt19937_64& random) {
         }),
         {}},
        {"a logit is off by one ulp with taps and without", change_result(move_logit), {}}},
+      {"usual_rules",
+       "",
+       {"a query of decode is off by 0.01", one(Stage::q, much, decode), {}},
+       {"a query of decode is off by one ulp", one(Stage::q, one_ulp, decode), {}},
+       "q"},
   };
 }
 
@@ -154,6 +166,7 @@ reports::RunResult run_with(const Pair& pair, const Change& change) {
       "prompts = [\"tokens:5,9,2,7\"]\nphases = [\"prefill\", \"decode0\"]\n[[probe]]\nuse = \"" +
       pair.probe + "\"\n";
   if (!pair.mode.empty()) toml += "mode = \"" + pair.mode + "\"\n";
+  if (!pair.stage.empty()) toml += "stages = [\"" + pair.stage + "\"]\n";
   int made = 0;
   return run(parse_suite(toml, "pair.toml"), options,
              [&](const GgufFile& file, const engine::Settings& settings) {
@@ -178,13 +191,16 @@ TEST(ProbePairs, ThePlantedFaultIsCaughtAndTheHarmlessChangePasses) {
   for (const auto& pair : pairs(random)) {
     SCOPED_TRACE(fmt::format("{}, GRETA_TEST_SEED={}", key(pair.probe, pair.mode), seed));
     const auto caught = run_with(pair, pair.planted);
-    EXPECT_EQ(caught.status, Status::fail) << pair.planted.what << " " << caught.interrupted;
+    EXPECT_TRUE(std::any_of(caught.findings.begin(), caught.findings.end(), noticed)) << pair.planted.what;
+    EXPECT_EQ(caught.status, judges(pair) ? Status::fail : Status::pass) << caught.interrupted;
     EXPECT_EQ(caught.compared, caught.planned);
     const auto passed = run_with(pair, pair.harmless);
     EXPECT_EQ(passed.status, Status::pass) << pair.harmless.what << " " << passed.interrupted;
     EXPECT_GT(passed.findings.size(), 0u);
-    for (const auto& finding : passed.findings)
+    for (const auto& finding : passed.findings) {
       EXPECT_EQ(finding.status, Status::pass) << finding.key() << ": " << finding.message;
+      EXPECT_FALSE(noticed(finding)) << finding.key() << ": " << finding.message;
+    }
     for (const auto& finding : caught.findings) EXPECT_EQ(finding.probe, pair.probe);
   }
 }

@@ -117,6 +117,7 @@ class Session {
     settings.threads = options_.threads;
     settings.order_seed = options_.order_seed;
     settings.faults = arm.faults;
+    settings.on_strike = options_.on_strike;
     settings.context = plan_.positions;
     return settings;
   }

@@ -22,6 +22,7 @@ struct RunOptions {
   int threads = 0;
   std::optional<uint64_t> order_seed;
   bool keep_trace = true;
+  decltype(engine::Settings::on_strike) on_strike;  // for a self-test
   std::function<void(const Progress&)> progress;  // called from one thread at a time
 };
 

@@ -41,9 +41,11 @@ def main():
             if str(code) != expected:
                 sys.exit(f"exit code {code}, not {expected}:\n{text}\n{output}")
             if expected == "0":
-                findings = json.loads(verdicts.read_text(encoding="utf-8"))["findings"]
-                if not findings or any(finding["status"] != "pass" for finding in findings):
-                    sys.exit(f"{len(findings)} findings, not all of them pass:\n{text}")
+                result = json.loads(verdicts.read_text(encoding="utf-8"))
+                must_fail = {arm["name"] for arm in result["arms"] if arm["expect_verdict"] == "fail"}
+                failing = {finding["arm"] for finding in result["findings"] if finding["status"] != "pass"}
+                if not result["findings"] or failing != must_fail or len(must_fail) != text.count('verdict = "fail"'):
+                    sys.exit(f"{len(result['findings'])} findings, arms that fail: {failing}, that must: {must_fail}\n{text}")
             else:
                 says = blocks[number + 1][2].strip()
                 if blocks[number + 1][0] != "text" or says not in output:

@@ -28,9 +28,11 @@ int64_t heads_of(Stage stage, const Config& c) {
 
 FaultyLauncher::FaultyLauncher(hipStream_t stream, std::vector<Fault> faults, const Config& config,
                                const Weights& weights, const Cache& cache,
-                               std::vector<float> frequencies_of_base_10000)
+                               std::vector<float> frequencies_of_base_10000,
+                               decltype(Settings::on_strike) on_strike)
     : Launcher(stream),
       faults_(std::move(faults)),
+      on_strike_(std::move(on_strike)),
       config_(config),
       weights_(weights),
       cache_(cache),
@@ -51,6 +53,7 @@ FaultyLauncher::Struck FaultyLauncher::struck(const Site& site) const {
   Struck out;
   for (const Fault& fault : faults_)
     if (fault.strikes(site) && matters(fault, site)) out.push_back(&fault);
+  if (!out.empty() && on_strike_) on_strike_(site.stage, site.layer, site.start, site.S);
   return out;
 }
 

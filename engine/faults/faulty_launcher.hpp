@@ -19,7 +19,7 @@ class FaultyLauncher final : public Launcher {
  public:
   // The references outlive the launcher. Error (usage): a fault of a layer or head that the model has not.
   FaultyLauncher(hipStream_t, std::vector<Fault> faults, const Config&, const Weights&, const Cache&,
-                 std::vector<float> frequencies_of_base_10000);
+                 std::vector<float> frequencies_of_base_10000, decltype(Settings::on_strike) on_strike);
   ~FaultyLauncher() override;
 
   kernels::Attested embed(const Site&, EmbedCall) override;
@@ -48,6 +48,7 @@ class FaultyLauncher final : public Launcher {
   float* scratch(const std::string& name, int64_t floats);
 
   std::vector<Fault> faults_;
+  decltype(Settings::on_strike) on_strike_;
   const Config& config_;
   const Weights& weights_;
   const Cache& cache_;

@@ -60,11 +60,11 @@ void scale(Errors& errors, const Factor& factor, Index begin, Index width) {
   }
 }
 
-// Row t of V as a [Hkv·Dh, T] matrix in the memory of a [T, Hkv·Dh] one.
+// The memory of V [T, Hkv·Dh] read as [Hkv·Dh, T].
 Matrix by_column(const Matrix& v) {
   Matrix out(v.rows(), v.cols());
   for (Index t = 0; t < v.rows(); ++t)
-    for (Index i = 0; i < v.cols(); ++i) out.data()[i * v.rows() + t] = v(t, i);
+    for (Index i = 0; i < v.cols(); ++i) out(t, i) = v.data()[i * v.rows() + t];
   return out;
 }
 
