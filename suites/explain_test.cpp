@@ -259,9 +259,10 @@ TEST(Explain, TwoCausesOfOneStageInTwoPhasesAreToldApart) {
   const auto run = planted.run(suite_of("\"attn_residual\""));
   ASSERT_THAT(run.explanations, SizeIs(2)) << all_of(run.explanations);
   EXPECT_EQ(causes_of(run.explanations[0]), std::vector<std::string>{"residual=left_out"});
-  EXPECT_THAT(run.explanations[0].scope, HasSubstr("prefill"));
+  EXPECT_THAT(run.explanations[0].scope, HasSubstr("prefill only (decode0, decode1 fail of something else)"));
   EXPECT_EQ(causes_of(run.explanations[1]), std::vector<std::string>{"residual=branch_left_out"});
-  EXPECT_THAT(run.explanations[1].scope, HasSubstr("decode0"));
+  EXPECT_THAT(run.explanations[1].scope,
+              HasSubstr("decode0, decode1 only (prefill fails of something else)"));
 }
 
 // ---- faults of no catalogue: detected, localised, never given a cause
