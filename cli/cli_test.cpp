@@ -75,8 +75,8 @@ TEST_F(Cli, HelpEverywhere) {
   EXPECT_THAT(greta({"--version"}).out, StartsWith("greta 0."));
   EXPECT_EQ(greta({}).code, 2);
   const std::vector<std::vector<std::string>> commands = {
-      {"run"},     {"list"},  {"model", "make"}, {"model", "inspect"}, {"trace", "inspect"},
-      {"compare"}, {"doctor"}};
+      {"run"},     {"list"},   {"model", "make"}, {"model", "inspect"}, {"trace", "inspect"},
+      {"compare"}, {"doctor"}, {"explain"}};
   for (auto words : commands) {
     words.emplace_back("--help");
     const Outcome outcome = greta(words);
@@ -249,6 +249,30 @@ TEST_F(Cli, RunTiny) {
                  3, "greta run: ");
   expect_refusal({"run", suite, "--out", in_folder("o2"), "--cache", in_folder("cache"), "--prompt", "text:"},
                  3, "greta run: ");
+}
+
+TEST_F(Cli, ExplainsAPlantedFault) {
+  const std::string suite =
+      write("planted.toml",
+            "title = 'planted'\nmodel = 'tiny'\nquant = 'q8_0'\nprompts = ['p0_short']\n"
+            "phases = ['prefill', 'decode0']\n[[probe]]\nuse = 'stage_parity'\n");
+  const std::string out = in_folder("out"), cache = in_folder("cache");
+  const Outcome ran = greta({"run", suite, "--out", out, "--cache", cache, "--threads", "2", "--fault",
+                             "ffn_residual.residual=twice"});
+  EXPECT_EQ(ran.code, 1) << ran.err << ran.out;
+  EXPECT_THAT(ran.out, HasSubstr("residual=twice explains ffn_residual"));
+  const Outcome explained = greta({"explain", out});
+  EXPECT_EQ(explained.code, 1) << explained.err;
+  EXPECT_THAT(explained.out, AllOf(HasSubstr("EXPLAINED  ffn_residual"), HasSubstr("residual=twice explains"),
+                                   HasSubstr("excluded"), HasSubstr(out + "/explanations.json")));
+  EXPECT_TRUE(fs::exists(out + "/explanations.json"));
+  expect_refusal({"explain", out, "--only", "nowhere"}, 2, "greta explain: no finding that fails");
+  expect_refusal({"explain", in_folder("none")}, 3, "greta explain: ");
+  ASSERT_EQ(greta({"model", "make", "--preset", "tiny", "--seed", "77", "-o", in_folder("x.gguf")}).code, 0);
+  expect_refusal({"explain", out, "--model", in_folder("x.gguf")}, 4,
+                 "greta explain: the trace is of a model");
+  fs::remove(out + "/trace.h5");
+  expect_refusal({"explain", out}, 3, "greta explain: " + out + " has no trace.h5");
 }
 
 }  // namespace

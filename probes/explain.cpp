@@ -239,11 +239,12 @@ class Arm {
     for (const Finding* finding : stages_)
       if (finding->stage == stage && !wrong_.contains(weight_of(*finding))) group.push_back(finding);
     if (group.empty() || !wanted(group)) return;
-    Explanation whole = try_group(stage, group);
+    Explanation whole = try_group(stage, group, {});
     if (whole.answer != Answer::unexplained || !try_parts(stage, group)) out_.push_back(std::move(whole));
   }
 
-  Explanation try_group(const std::string& stage, const Findings& group) {
+  // `elsewhere`: other places of the stage, which fail of something else.
+  Explanation try_group(const std::string& stage, const Findings& group, const Findings& elsewhere) {
     Explanation out{.arm = name_, .stage = stage, .places = keys_of(group)};
     Findings order = telling_order(group);
     out.tensors = static_cast<int64_t>(order.size());
@@ -259,7 +260,7 @@ class Arm {
     Findings passing;
     for (const Finding* finding : passing_)
       if (finding->stage == stage) passing.push_back(finding);
-    out.scope = scope_of(group, passing, marks);
+    out.scope = scope_of(group, elsewhere, passing, marks);
     return out;
   }
 
@@ -341,7 +342,10 @@ class Arm {
     if (parts.size() < 2) return false;
     std::vector<Explanation> answers;
     for (const auto& part : parts) {
-      answers.push_back(try_group(stage, part.second));
+      Findings elsewhere;
+      std::copy_if(group.begin(), group.end(), std::back_inserter(elsewhere),
+                   [&](const Finding* f) { return name(*f) != part.first; });
+      answers.push_back(try_group(stage, part.second, elsewhere));
       if (answers.back().answer == Answer::unexplained) return false;
     }
     std::move(answers.begin(), answers.end(), std::back_inserter(out_));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <limits>
 
 #include "datasets/cause.hpp"
@@ -13,10 +14,6 @@ std::string joined(const std::vector<Trial>& trials, std::string_view separator)
   std::string out;
   for (const auto& trial : trials) out += (out.empty() ? "" : std::string(separator)) + trial.text();
   return out;
-}
-
-std::string number(int64_t count, std::string_view what) {
-  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
 std::string meaning(const Trial& trial) {
@@ -38,11 +35,11 @@ std::string best_misfit(const Explanation& explanation) {
   if (explanation.excluded.empty()) return "no known cause could be tested";
   const Trial& best = explanation.excluded.front();
   const std::string pairs =
-      explanation.pairs == 0 ? "" : fmt::format(" and {} of them", number(explanation.pairs, "pair"));
-  return fmt::format(
-      "no known cause{} predicts it within its error bound; the smallest misfit, {} times the bound, is no "
-      "cause",
-      pairs, fmt::format("{:.3g}", best.ratio));
+      explanation.pairs == 0 ? "" : fmt::format(", and no pair of them ({} tried),", explanation.pairs);
+  const std::string misfit = std::isfinite(best.ratio)
+                                 ? fmt::format("the smallest misfit, {:.3g} times the bound,", best.ratio)
+                                 : std::string("the smallest misfit, beyond any bound,");
+  return fmt::format("no known cause{} predicts it within its error bound; {} is no cause", pairs, misfit);
 }
 
 }  // namespace

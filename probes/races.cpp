@@ -101,7 +101,7 @@ std::vector<Explanation> explain_races(std::span<const Finding> findings, const 
     for (const Finding* finding : all)
       if (finding->stage == answer.stage && finding->status == Status::pass) passing.push_back(finding);
     for (const Finding* finding : group) answer.places.push_back(finding->key());
-    answer.scope = scope_of(group, passing, {});
+    answer.scope = scope_of(group, {}, passing, {});
     answer.tensors = answer.tried = static_cast<int64_t>(group.size());
     answer.observed =
         fmt::format("{} gave two results: {}",
@@ -138,7 +138,7 @@ std::vector<Explanation> explain_copies(std::span<const Finding> findings, const
   for (const Finding* finding : of_probe(findings, arm, "tap_neutrality"))
     if (finding->status == Status::fail && calls.contains({finding->prompt, finding->phase}))
       answer.consequences.push_back(finding->key());
-  answer.scope = scope_of(failing, passing, {});
+  answer.scope = scope_of(failing, {}, passing, {});
   answer.tensors = answer.tried = static_cast<int64_t>(failing.size());
   answer.observed = std::string(kNotAsWritten);
   answer.tells =

@@ -61,43 +61,35 @@ std::string example_of(const Subject& subject, const reference::Bounded& right, 
   return out.empty() ? out : fmt::format("{} in {}", out, subject.name);
 }
 
-// Fails in `in`, passes in `out`: only what tells them apart is worth a word.
-std::string split(std::string_view what, const std::vector<std::string>& in,
-                  const std::vector<std::string>& out) {
-  std::vector<std::string> passes;
-  for (const auto& name : out)
-    if (std::find(in.begin(), in.end(), name) == in.end()) passes.push_back(name);
-  const std::string fails = fmt::format("{}", fmt::join(in, ", "));
-  if (!passes.empty())
-    return fmt::format("{} only ({} {})", fails, fmt::join(passes, ", "),
-                       passes.size() == 1 ? "passes" : "pass");
-  return in.size() == 1 ? fmt::format("{} {}", what, fails) : fmt::format("all {} {}s", in.size(), what);
+using Names = std::vector<std::string>;
+using NameOf = std::function<std::string(const Finding&)>;
+
+bool holds(const Names& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-std::vector<std::string> names(const std::vector<const Finding*>& findings,
-                               const std::function<std::string(const Finding&)>& name_of) {
-  std::vector<std::string> out;
-  for (const Finding* finding : findings) {
-    const std::string name = name_of(*finding);
-    if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
-  }
+// In the order in which they come, without those of `but`.
+Names names(const std::vector<const Finding*>& findings, const NameOf& name_of, const Names& but = {}) {
+  Names out;
+  for (const Finding* finding : findings)
+    if (const std::string name = name_of(*finding); !holds(out, name) && !holds(but, name))
+      out.push_back(name);
   return out;
 }
 
-std::set<int64_t> layers_of(const std::vector<const Finding*>& findings) {
-  std::set<int64_t> out;
-  for (const Finding* finding : findings) out.insert(finding->layer);
-  return out;
+std::string listed(const Names& names) {
+  constexpr size_t kMost = 8;
+  if (names.size() <= kMost) return fmt::format("{}", fmt::join(names, ", "));
+  return fmt::format("{}, … ({})", fmt::join(names.begin(), names.begin() + kMost, ", "), names.size());
 }
 
-std::string layer_text(const std::set<int64_t>& fails, std::set<int64_t> passes) {
-  for (const int64_t layer : fails) passes.erase(layer);
-  if (*fails.begin() < 0) return {};
-  if (passes.empty())
-    return fails.size() == 1 ? fmt::format("layer {}", *fails.begin())
-                             : fmt::format("all {} layers", fails.size());
-  return fmt::format("{} {} only ({} {})", plural("layer", fails.size()), ranges(fails), ranges(passes),
-                     passes.size() == 1 ? "passes" : "pass");
+std::string rest_of(const Names& other, const Names& passes) {
+  std::string out;
+  if (!passes.empty()) out = listed(passes) + (passes.size() == 1 ? " passes" : " pass");
+  if (!other.empty())
+    out += fmt::format("{}{} {} of something else", out.empty() ? "" : "; ", listed(other),
+                       other.size() == 1 ? "fails" : "fail");
+  return out;
 }
 
 // Prefill calls of more rows than some number fail and those of fewer pass: a tile or a route may begin
@@ -128,21 +120,32 @@ void mark(Marks& marks, const Subject& subject, const reference::Bounded& right,
   for (const int64_t column : extent.columns) marks.heads.insert(column / columns);
 }
 
-std::string scope_of(const std::vector<const Finding*>& failing, const std::vector<const Finding*>& passing,
-                     const Marks& marks) {
+std::string scope_of(const std::vector<const Finding*>& failing, const std::vector<const Finding*>& elsewhere,
+                     const std::vector<const Finding*>& passing, const Marks& marks) {
   if (failing.empty()) return {};
-  std::vector<std::string> parts;
+  Names parts;
   const auto add = [&](const std::string& part) {
     if (!part.empty()) parts.push_back(part);
   };
-  const auto phase = [](const Finding& finding) { return finding.phase; };
-  const auto prompt = [](const Finding& finding) { return finding.prompt; };
+  // "prefill only (decode0 passes)", "all 3 phases"
+  const auto dimension = [&](std::string_view what, std::string_view before, const NameOf& name_of) {
+    const Names in = names(failing, name_of);
+    Names not_here = in;
+    const Names other = names(elsewhere, name_of, in);
+    not_here.insert(not_here.end(), other.begin(), other.end());
+    const std::string rest = rest_of(other, names(passing, name_of, not_here));
+    const std::string here = fmt::format("{}{}", before, listed(in));
+    if (!rest.empty())
+      add(fmt::format("{} only ({})", here, rest));
+    else
+      add(in.size() == 1 ? here : fmt::format("all {} {}s", in.size(), what));
+  };
   if (!failing.front()->phase.empty()) {
-    add(split("phase", names(failing, phase), names(passing, phase)));
-    add(layer_text(layers_of(failing), layers_of(passing)));
+    dimension("phase", "", [](const Finding& f) { return f.phase; });
+    if (failing.front()->layer >= 0)
+      dimension("layer", "layer ", [](const Finding& f) { return std::to_string(f.layer); });
     add(row_text(failing, passing));
-    const auto in = names(failing, prompt), out = names(passing, prompt);
-    if (in.size() > 1 || out.size() > 1 || in != out) add(split("prompt", in, out));
+    dimension("prompt", "prompt ", [](const Finding& f) { return f.prompt; });
   }
   if (marks.head_count > 0 && !marks.heads.empty() &&
       static_cast<int64_t>(marks.heads.size()) < marks.head_count)

@@ -22,8 +22,9 @@ struct Marks {
 // `heads`: of a tensor [S, H·Dh] whose axes do not tell; 0: axis 1 of three is the heads'.
 void mark(Marks& marks, const Subject& subject, const reference::Bounded& right, int64_t heads);
 
-// `failing` are the tensors in question, `passing` those of the same stage (and arm) that pass.
-std::string scope_of(const std::vector<const Finding*>& failing, const std::vector<const Finding*>& passing,
-                     const Marks& marks);
+// `failing` are the tensors in question; `elsewhere` those of the same stage (and arm) that fail of something
+// else, `passing` those that pass.
+std::string scope_of(const std::vector<const Finding*>& failing, const std::vector<const Finding*>& elsewhere,
+                     const std::vector<const Finding*>& passing, const Marks& marks);
 
 }  // namespace greta::probes

@@ -95,6 +95,58 @@ inline RunResult failing_run() {
   return run;
 }
 
+// The failing run with an answer of each kind: a cause, two that fit equally, and none.
+inline RunResult explained_run() {
+  using probes::Answer;
+  RunResult run = failing_run();
+  const std::string q = "p0_short/valu/decode0/layer_01/q stage_parity(local)",
+                    logits = "p0_short/valu/decode0/logits stage_parity(local)";
+  const std::string place = "p0_short/decode0/layer_01/q";
+  run.explanations.push_back(
+      {.arm = "valu",
+       .stage = "q",
+       .places = {q},
+       .scope = "decode0 only (prefill passes); layer 1 only (0 passes)",
+       .tensors = 1,
+       .tried = 1,
+       .answer = Answer::explained,
+       .fitting = {{.causes = {"weight_layout=col"}, .ratio = 0.25, .place = place}},
+       .excluded = {{.causes = {"half_sum=f16"}, .ratio = 12.5, .place = place},
+                    {.causes = {"weight_layer=next"}, .ratio = 4e6, .place = place},
+                    {.causes = {"weight_layer=previous"}, .ratio = 5e6, .place = place},
+                    {.causes = {"tail=terms_left_out"}, .ratio = 6e6, .place = place},
+                    {.causes = {"head_scale=applied"},
+                     .ratio = std::numeric_limits<double>::infinity(),
+                     .place = place}},
+       .not_applicable = {{.causes = {"tile_store=transposed"},
+                           .place = place,
+                           .applies = false,
+                           .note = "the call has fewer than 16 rows"}}});
+  run.explanations.push_back(
+      {.arm = "valu",
+       .stage = "weight/blk.0.attn_q.weight",
+       .places = {"weights/valu//weight/blk.0.attn_q.weight stage_parity(local)"},
+       .consequences = {q},
+       .scope = "row 3 of 64",
+       .tensors = 2,
+       .tried = 1,
+       .answer = Answer::indistinguishable,
+       .fitting = {{.causes = {"block_scale=neighbour"}, .ratio = 0.5},
+                   {.causes = {"load_layout=transposed"}, .ratio = 0.125}},
+       .tells = "To tell them apart: block_scale=neighbour needs rows of two blocks."});
+  run.explanations.push_back({.arm = "valu",
+                              .stage = "logits",
+                              .places = {logits},
+                              .scope = "decode0 only (prefill passes)",
+                              .note = "1 of 2 failing tensors could not be looked at (it is not there)",
+                              .tensors = 2,
+                              .tried = 1,
+                              .pairs = 3,
+                              .excluded = {{.causes = {"weight_layout=col", "half_sum=f16"}, .ratio = 1.5},
+                                           {.causes = {"logits_row=previous"}, .ratio = 40}}});
+  return run;
+}
+
 // A probe recorded a pass although its ratio is not a number.
 inline RunResult nan_run() {
   RunResult run = passing_run();

@@ -46,7 +46,7 @@ void PrintTo(const Example& example, std::ostream* out) { *out << example.name; 
 class Reporters : public testing::TestWithParam<Example> {};
 INSTANTIATE_TEST_SUITE_P(Runs, Reporters,
                          testing::Values(Example{"pass", passing_run()}, Example{"fail", failing_run()},
-                                         Example{"invalid", nan_run()},
+                                         Example{"explained", explained_run()}, Example{"invalid", nan_run()},
                                          Example{"interrupted", interrupted_run()}),
                          [](const auto& example) { return std::string(example.param.name); });
 
@@ -71,6 +71,16 @@ TEST(Reporter, NothingComparedNeverReadsPass) {
     EXPECT_THAT(first_line(markdown_report(run)), HasSubstr("INVALID"));
     EXPECT_THAT(markdown_report(run), Not(HasSubstr("**PASS")));
   }
+}
+
+// The smaller of two misfits is never said to be a cause.
+TEST(Reporter, AMisfitIsNoCause) {
+  const RunResult run = explained_run();
+  EXPECT_THAT(run.explanations[2].conclusion(), HasSubstr("is no cause"));
+  EXPECT_THAT(run.explanations[2].conclusion(), Not(HasSubstr("weight_layout")));
+  for (const auto& text : {terminal_report(run, {}), markdown_report(run)})
+    EXPECT_THAT(text, HasSubstr("logits is unexplained"));
+  EXPECT_THAT(terminal_report(failing_run(), {}), Not(HasSubstr("explanations")));
 }
 
 TEST(Reporter, PlannedAndComparedAreAlwaysSaid) {

@@ -48,6 +48,26 @@ TEST(VerdictsJson, RoundTripKeepsEveryField) {
   EXPECT_EQ(back.exit_code(), run.exit_code());
 }
 
+TEST(VerdictsJson, KeepsExplanations) {
+  const RunResult run = explained_run();
+  const std::string text = to_verdicts_json(run);
+  const RunResult back = from_verdicts_json(text, "x.json");
+  EXPECT_EQ(to_verdicts_json(back), text);
+  ASSERT_EQ(back.explanations.size(), run.explanations.size());
+  for (size_t i = 0; i < run.explanations.size(); ++i) {
+    EXPECT_EQ(back.explanations[i].conclusion(), run.explanations[i].conclusion());
+    EXPECT_EQ(back.explanations[i].margin(), run.explanations[i].margin());
+    EXPECT_EQ(back.explanations[i].consequences, run.explanations[i].consequences);
+  }
+  EXPECT_EQ(back.explanations[0].excluded.back().ratio, std::numeric_limits<double>::infinity());
+  EXPECT_FALSE(back.explanations[0].not_applicable[0].applies);
+  auto json = nlohmann::json::parse(text);
+  json["explanations"][0]["answer"] = "perhaps";
+  EXPECT_THAT(why_not(json.dump()), HasSubstr("'perhaps' is none of explained"));
+  json["explanations"][0].erase("answer");
+  EXPECT_THAT(why_not(json.dump()), HasSubstr("cannot be read"));
+}
+
 // Every field of Metrics, RunIdentity, … has its place: a new one that is not listed in verdicts_json.cpp
 // would be lost.
 TEST(VerdictsJson, ListsEveryMetric) {

@@ -97,6 +97,10 @@ std::string all_of(const std::vector<Explanation>& explanations) {
   std::string out;
   for (const auto& e : explanations)
     out += fmt::format("{} [{}] {} | {} | {}\n", e.stage, name_of(e.answer), e.conclusion(), e.scope, e.note);
+  for (const auto& e : explanations)
+    for (const auto* trials : {&e.excluded, &e.not_applicable})
+      for (const auto& trial : *trials)
+        out += fmt::format("  {} {:.3g} {} {}\n", trial.text(), trial.ratio, trial.place, trial.note);
   return out;
 }
 
@@ -132,24 +136,25 @@ void expect_unexplained(const Explanation& e, const std::string& stage) {
   for (const auto& trial : e.excluded) EXPECT_FALSE(trial.ratio <= 1) << trial.text();
 }
 
-// Row `row` of x·W with W read by column: element (n, k) of the flat weight at k·N + n.
-std::vector<double> by_column(const reference::Matrix& weight, std::span<const float> x) {
-  const int64_t N = weight.rows(), K = weight.cols();
-  std::vector<double> y(static_cast<size_t>(N));
-  for (int64_t n = 0; n < N; ++n)
-    for (int64_t k = 0; k < K; ++k)
-      y[static_cast<size_t>(n)] += weight.data()[k * N + n] * x[static_cast<size_t>(k)];
-  return y;
+// What a contract says of a product's operand before it is multiplied: "w=f16".
+float rounded(const std::string& contract, const std::string& operand, double value) {
+  const auto f32 = static_cast<float>(value);
+  return contract.find(" " + operand + "=f16") == std::string::npos ? f32 : f16_to_f32(f32_to_f16(f32));
 }
 
+// x·W with W read by column: element (n, k) of the flat weight at k·N + n.
 Rewrite column_layout(const Planted& planted) {
   return [&planted](const TapRecord& record, std::vector<float>& values) {
     const auto weight = planted.model().weight(fmt::format("blk.{}.attn_q.weight", record.layer));
     const auto x = planted.input(Stage::attn_norm, record.layer)->f32();
-    const size_t K = static_cast<size_t>(weight->cols()), N = static_cast<size_t>(weight->rows());
-    for (size_t row = 0; row < values.size() / N; ++row) {
-      const auto y = by_column(*weight, x.subspan(row * K, K));
-      for (size_t n = 0; n < N; ++n) values[row * N + n] = static_cast<float>(y[n]);
+    const auto K = static_cast<size_t>(weight->cols()), N = static_cast<size_t>(weight->rows());
+    for (size_t i = 0; i < values.size(); ++i) {
+      const size_t row = i / N, n = i % N;
+      double sum = 0;
+      for (size_t k = 0; k < K; ++k)
+        sum += static_cast<double>(rounded(record.contract, "w", weight->data()[k * N + n])) *
+               rounded(record.contract, "x", x[row * K + k]);
+      values[i] = static_cast<float>(sum);
     }
   };
 }
@@ -173,10 +178,12 @@ TEST(Explain, RotateHalfIsNamedWhereItHappens) {
     const auto& c = planted.config();
     const auto half = static_cast<size_t>(c.rope_dims / 2), Dh = static_cast<size_t>(c.head_dim);
     for (size_t vector = 0; vector < values.size() / Dh; ++vector) {
-      const double position = record.positions[vector / static_cast<size_t>(c.heads)];
+      const int position = record.positions[vector / static_cast<size_t>(c.heads)];
       for (size_t i = 0; i < half; ++i) {
-        const double angle = position * std::pow(c.rope_base, -2.0 * static_cast<double>(i) /
-                                                                  static_cast<double>(c.rope_dims));
+        // In f32, as the kernels declare it.
+        const auto frequency = static_cast<float>(
+            std::pow(c.rope_base, -2.0 * static_cast<double>(i) / static_cast<double>(c.rope_dims)));
+        const double angle = static_cast<float>(position) * frequency;
         const double a = q[vector * Dh + i], b = q[vector * Dh + i + half];
         values[vector * Dh + i] = static_cast<float>(a * std::cos(angle) - b * std::sin(angle));
         values[vector * Dh + i + half] = static_cast<float>(a * std::sin(angle) + b * std::cos(angle));
@@ -252,9 +259,10 @@ TEST(Explain, TwoCausesOfOneStageInTwoPhasesAreToldApart) {
   const auto run = planted.run(suite_of("\"attn_residual\""));
   ASSERT_THAT(run.explanations, SizeIs(2)) << all_of(run.explanations);
   EXPECT_EQ(causes_of(run.explanations[0]), std::vector<std::string>{"residual=left_out"});
-  EXPECT_THAT(run.explanations[0].scope, HasSubstr("prefill"));
+  EXPECT_THAT(run.explanations[0].scope, HasSubstr("prefill only (decode0, decode1 fail of something else)"));
   EXPECT_EQ(causes_of(run.explanations[1]), std::vector<std::string>{"residual=branch_left_out"});
-  EXPECT_THAT(run.explanations[1].scope, HasSubstr("decode0"));
+  EXPECT_THAT(run.explanations[1].scope,
+              HasSubstr("decode0, decode1 only (prefill fails of something else)"));
 }
 
 // ---- faults of no catalogue: detected, localised, never given a cause
