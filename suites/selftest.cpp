@@ -12,7 +12,9 @@
 
 #include "datasets/error.hpp"
 #include "datasets/gguf.hpp"
+#include "datasets/prompts.hpp"
 #include "datasets/synthesise.hpp"
+#include "datasets/tokenizer.hpp"
 #include "engine/faults/fault.hpp"
 #include "probes/usual_rules.hpp"
 #include "suites/clean_runs.hpp"
@@ -35,18 +37,21 @@ using reports::SelftestResult;
 // others, the long one among them, the route that is fast on the host machine.
 // The probes that cost a second engine run or the chained reference are there for the faults that only they
 // can see.
-Suite suite_with(const std::string& fault, uint64_t seed, bool repeats, bool coherence) {
+Suite suite_with(const std::vector<std::string>& prompts, const std::string& fault, uint64_t seed,
+                 bool repeats, bool coherence) {
   Suite suite;
   suite.path = "selftest";
   suite.title = "selftest";
   suite.seed = seed;
-  suite.prompts = {"p0_short", "p4_sys", "p5_ba", "p6_long"};
+  suite.prompts = prompts;
   suite.phases = {"prefill", "decode0", "decode1"};
-  Arm automatic{.name = "auto", .prompts = {"p0_short", "p5_ba"}},
-      valu{.name = "valu", .unit = "valu", .prompts = {"p4_sys", "p6_long"}};
-  for (Arm* arm : {&automatic, &valu}) {
-    if (!fault.empty()) arm->faults = {fault};
-    suite.arms.push_back(*arm);
+  for (Arm arm : {Arm{.name = "auto", .prompts = {"p0_short", "p5_ba"}},
+                  Arm{.name = "valu", .unit = "valu", .prompts = {"p4_sys", "p6_long"}}}) {
+    std::erase_if(arm.prompts, [&](const auto& prompt) {
+      return std::find(prompts.begin(), prompts.end(), prompt) == prompts.end();
+    });
+    if (!fault.empty()) arm.faults = {fault};
+    if (!arm.prompts.empty()) suite.arms.push_back(arm);
   }
   suite.probes = {{.use = "stage_parity", .options = {{"mode", "local"}}}, {.use = "usual_rules"}};
   if (repeats) suite.probes.push_back({.use = "determinism"});
@@ -76,10 +81,23 @@ std::set<std::string> rules_of(const Finding& finding) {
 
 class Planter {
  public:
-  Planter(const SelftestOptions& options, SelftestResult& result) : options_(options), result_(result) {}
+  Planter(const SelftestOptions& options, SelftestResult& result) : options_(options), result_(result) {
+    const GgufFile file = GgufFile::open(options.model_path);
+    const auto tokenizer = Tokenizer::from(file);
+    const int64_t context = reference::Model(file).config().context;
+    for (const char* name : {"p0_short", "p4_sys", "p5_ba", "p6_long"}) {
+      const auto tokens = static_cast<int64_t>(load_prompt(name, *tokenizer).tokens.size());
+      if (tokens < context)  // decode1 needs one more
+        prompts_.emplace_back(name);
+      else
+        result_.left_out.push_back(
+            fmt::format("prompt {}: {} tokens do not fit the context of {}", name, tokens, context));
+    }
+    if (prompts_.empty()) fail_input("no prompt fits the model's context of {}", context);
+  }
 
   void clean_run() {
-    const auto run = suites::run(suite_with("", options_.seed, true, true), run_options(options_));
+    const auto run = suites::run(suite_with(prompts_, "", options_.seed, true, true), run_options(options_));
     if (run.status != Status::pass)
       fail_invalid("the run without a fault is no PASS: {}; faults cannot be told from that",
                    first_trouble(run));
@@ -106,8 +124,8 @@ class Planter {
       how.on_strike = [this](Stage stage, int, int64_t start, int64_t rows) {
         strikes_.insert({std::string(name_of(stage)), start, rows});
       };
-      const auto run =
-          suites::run(suite_with(text, options_.seed, fault.is("barrier"), fault.is("host_copy")), how);
+      const auto run = suites::run(
+          suite_with(prompts_, text, options_.seed, fault.is("barrier"), fault.is("host_copy")), how);
       if (!run.interrupted.empty()) out.trouble = run.interrupted;
       cells(run, fault, out);
       answer(run, out);
@@ -204,6 +222,7 @@ class Planter {
 
   const SelftestOptions& options_;
   SelftestResult& result_;
+  std::vector<std::string> prompts_;
   std::map<std::string, std::set<std::string>> refused_when_clean_;  // finding key -> usual rules
   std::set<std::tuple<std::string, int64_t, int64_t>> strikes_;      // stage, start, rows of the last run
 };
