@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "datasets/stage.hpp"
 #include "datasets/trace_testing.hpp"
 
 namespace {
@@ -76,16 +77,12 @@ double median(const std::vector<Cost>& costs, double Cost::*member) {
 // A write a tensor is what one would do; some kernels are faster with small pieces, as the trace writes them.
 constexpr size_t kWhole = size_t{1} << 40, kPiece = 64 * 1024;
 
-// Arguments: tensors, KiB a tensor.
-void BM_TraceWriter(benchmark::State& state) {
+void measure(benchmark::State& state, const std::vector<TensorPtr>& tensors) {
   const char* folder = std::getenv("GRETA_BENCH_DIR");
   const std::string path =
       std::string(folder ? folder : "/tmp") + "/greta_trace_bench_" + std::to_string(::getpid());
-  std::mt19937_64 random(1);
-  std::vector<TensorPtr> tensors;
-  for (int64_t i = 0; i < state.range(0); ++i)
-    tensors.push_back(trace_testing::random_tensor({state.range(1) * 256}, random));
-  const double bytes = static_cast<double>(state.range(0) * state.range(1)) * 1024;
+  double bytes = 0;
+  for (const auto& tensor : tensors) bytes += static_cast<double>(tensor->bytes());
   std::vector<Cost> plain, pieces, trace;
   write_plainly(path, tensors, kWhole);
   for (auto _ : state) {
@@ -101,6 +98,15 @@ void BM_TraceWriter(benchmark::State& state) {
   state.counters["cpu_share_of_pieces"] = median(pieces, &Cost::processor) / median(trace, &Cost::processor);
   state.counters["share_of_cpu_time"] = median(plain, &Cost::processor) / median(trace, &Cost::processor);
 }
+
+// Arguments: tensors, KiB a tensor.
+void BM_TraceWriter(benchmark::State& state) {
+  std::mt19937_64 random(1);
+  std::vector<TensorPtr> tensors;
+  for (int64_t i = 0; i < state.range(0); ++i)
+    tensors.push_back(trace_testing::random_tensor({state.range(1) * 256}, random));
+  measure(state, tensors);
+}
 BENCHMARK(BM_TraceWriter)
     ->ArgNames({"tensors", "KiB"})
     ->Args({64, 16384})
@@ -110,6 +116,26 @@ BENCHMARK(BM_TraceWriter)
     ->Args({4096, 16})
     ->UseManualTime()
     ->Iterations(9)
+    ->Unit(benchmark::kMillisecond);
+
+// What a run leaves: every stage of some layers of a model of Llama-3-8B's shape, a prompt of 205 tokens and
+// one decoded token. Argument: layers.
+void BM_TraceOfARun(benchmark::State& state) {
+  std::mt19937_64 random(1);
+  std::vector<TensorPtr> tensors;
+  for (const int64_t S : {205, 1})
+    for (int64_t layer = 0; layer < state.range(0); ++layer)
+      for (const auto& stage : stages())
+        if (stage.per_layer)
+          tensors.push_back(trace_testing::random_tensor(
+              shape_of(stage.stage, {S, 205 + (S == 1), 4096, 32, 8, 128, 14336, 128256}), random));
+  measure(state, tensors);
+}
+BENCHMARK(BM_TraceOfARun)
+    ->ArgName("layers")
+    ->Arg(6)
+    ->UseManualTime()
+    ->Iterations(7)
     ->Unit(benchmark::kMillisecond);
 
 }  // namespace

@@ -15,6 +15,7 @@ namespace greta::engine {
 using kernels::hip_check;
 
 struct Engine::State {
+  std::string model_digest;
   Config config;
   Settings settings;
   kernels::Stream stream;
@@ -25,7 +26,8 @@ struct Engine::State {
   std::unique_ptr<Launcher> launcher;
 
   State(const GgufFile& file, const Settings& given)
-      : config(read_config(file)),
+      : model_digest(file.digest()),
+        config(read_config(file)),
         settings(given),
         weights(file, config),
         frequencies(upload(rope_frequencies(config, file))) {
@@ -129,6 +131,7 @@ void Engine::reset() {
 int Engine::position() const { return state_->cache.length; }
 int Engine::context() const { return state_->settings.context; }
 std::string Engine::backend() const { return "host"; }
+std::string Engine::model_digest() const { return state_->model_digest; }
 std::string Engine::device() const {
   const auto threads = state_->settings.threads;
   return fmt::format("host machine, wave {}, {} threads", state_->settings.wave,

@@ -31,7 +31,8 @@ struct Settings {
   int threads = 0;                     // host machine: workers, 0 = all cores
   std::optional<uint64_t> order_seed;  // host machine: permutes the order in which lanes run
   int context = 0;                     // cache positions; 0 = the model's own context length
-  std::vector<std::string> faults;  // planted (faults/fault.hpp has the grammar); none in an engine that ships
+  std::vector<std::string>
+      faults;  // planted (faults/fault.hpp has the grammar); none in an engine that ships
   // Told of each launch that a fault spoils, so that a self-test knows where one was at work.
   std::function<void(Stage, int layer, int64_t start, int64_t rows)> on_strike;
   bool poison = true;  // fill outputs with NaN before each kernel, so that an unwritten element is seen
@@ -44,6 +45,7 @@ struct TapRecord {
   int layer = -1;
   TensorPtr tensor;
   std::vector<int32_t> positions;  // of the rows of S (or of T)
+  std::vector<int32_t> tokens;     // embed: the tokens that were looked up
   std::string kernel;              // attested: name, route, tile, weight type
   std::string contract;
 };
@@ -80,8 +82,9 @@ class Engine {
   void reset();          // forgets the cache
   int position() const;  // tokens in the cache
   int context() const;
-  std::string device() const;   // "host machine, wave 64, 2 threads"
-  std::string backend() const;  // "host"
+  std::string device() const;        // "host machine, wave 64, 2 threads"
+  std::string backend() const;       // "host"
+  std::string model_digest() const;  // of the file that the weights came from
 
   // Appends `tokens` to the cache and runs them at the positions after those in it. Errors (bad_input): no
   // tokens, a token outside the vocabulary, more tokens than the context holds. Returns after every tap has

@@ -90,6 +90,7 @@ void ForwardPass::tap(Stage stage, int layer, const float* data, const Attested&
   record.layer = layer;
   record.positions = over_cache ? cache_positions_ : positions_;
   record.positions.erase(record.positions.begin(), record.positions.end() - dims[0]);
+  if (stage == Stage::embed) record.tokens.assign(tokens_.begin(), tokens_.end());
   record.kernel = ran.kernel;
   record.contract = ran.contract;
   delivery_.send(std::move(record), std::move(dims), data);

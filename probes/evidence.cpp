@@ -53,6 +53,9 @@ const Tap& Phase::tap(int layer, Stage stage, Run run) const {
   if (!tap.tensor || tap.tensor->shape() != shape)
     throw Missing(fmt::format("{} has shape {}, the plan says {}", where,
                               tap.tensor ? to_string(tap.tensor->shape()) : "nothing", to_string(shape)));
+  if (!tap.tokens.empty() && tap.tokens != call.tokens)
+    throw Missing(fmt::format("{} is of other tokens than the plan's: the engine ran {}, the plan says {}",
+                              where, fmt::join(tap.tokens, ","), fmt::join(call.tokens, ",")));
   if (tap.positions != expected_positions(*this, stage))
     throw Missing(fmt::format("{} does not lie at the positions of the plan ({} from {} on)", where,
                               over_cache(stage) ? sizes.T : sizes.S, over_cache(stage) ? 0 : call.start));

@@ -30,6 +30,7 @@ struct Tap {
   TensorPtr tensor;
   std::vector<int32_t> positions;  // of the rows of S (or of T)
   std::string kernel, contract;    // as attested
+  std::vector<int32_t> tokens;     // embed: as attested; empty: the engine does not say
   std::span<const float> f32() const { return tensor->f32(); }
 };
 

@@ -61,6 +61,10 @@ inline RunResult passing_run() {
   run.layers = 2;
   run.prompts = {"p0_short"};
   run.phases = {"prefill", "decode0"};
+  run.controls = {
+      {"model", "auto", probes::Status::pass, "engine and reference both hold 0123456789abcdef"},
+      {"model", "valu", probes::Status::pass, "engine and reference both hold 0123456789abcdef"},
+      {"route", "valu", probes::Status::pass, "unit=valu shape=auto ran everywhere: matmul_valu"}};
   run.arms = {{"auto", probes::Status::pass, "", "unit=auto shape=auto"},
               {"valu", probes::Status::pass, "", "unit=valu shape=auto"}};
   for (const std::string arm : {"auto", "valu"}) {

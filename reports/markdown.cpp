@@ -101,6 +101,17 @@ std::string identity_table(const RunResult& run) {
   return out + "\n";
 }
 
+std::string controls_table(const RunResult& run) {
+  if (run.controls.empty()) return {};
+  std::string out = "### Controls\n\nWhat must hold before anything is concluded.\n\n" +
+                    row_of({"control", "arm", "holds", "what was found"}) +
+                    row_of({"---", "---", "---", "---"});
+  for (const auto& control : run.controls)
+    out += row_of({control.name, code(control.arm), control.status == Status::pass ? "yes" : "**no**",
+                   escaped(control.line)});
+  return out + "\n";
+}
+
 std::string method_text(const RunResult& run) {
   std::string out = "## Method\n\n";
   for (const auto& probe : group_by(all_findings(run), probe_name))
@@ -113,11 +124,17 @@ std::string method_text(const RunResult& run) {
       "operands themselves. `✗`: "
       "out of bound, `?`: no verdict, `·`: nothing planned.\n\n";
   out += identity_table(run);
-  out += row_of({"arm", "settings", "verdict"}) + row_of({"---", "---", "---"});
-  for (const auto& arm : run.arms)
+  out += row_of({"arm", "settings", "verdict", "expected"}) + row_of({"---", "---", "---", "---"});
+  for (const auto& arm : run.arms) {
+    std::string why;
+    const bool met = outcome_of(run, arm, &why) == Status::pass;
     out += row_of({code(arm.name), code(arm.settings),
-                   upper_name(probes::worse(arm.status, conclude_arm(run, arm.name)))});
-  return out + "\n";
+                   upper_name(probes::worse(arm.status, conclude_arm(run, arm.name))),
+                   !arm.expect.any() ? "—"
+                   : met             ? arm.expect.text() + ": came so"
+                                     : escaped(why)});
+  }
+  return out + "\n" + controls_table(run);
 }
 
 std::string stage_tables(const Group& probe) {

@@ -74,6 +74,46 @@ std::string reasons_text(const RunResult& run, const TerminalOptions& options) {
   return out;
 }
 
+// One line a control that holds in all its arms; one an arm where it does not.
+std::string controls_text(const RunResult& run, bool colours) {
+  if (run.controls.empty()) return {};
+  std::vector<std::string> names;
+  for (const auto& control : run.controls)
+    if (std::find(names.begin(), names.end(), control.name) == names.end()) names.push_back(control.name);
+  std::string out = heading("controls", colours);
+  for (const auto& name : names) {
+    int holds = 0;
+    const Control* last = nullptr;
+    for (const auto& control : run.controls) {
+      if (control.name != name) continue;
+      if (control.status == Status::pass) {
+        ++holds;
+        last = &control;
+        continue;
+      }
+      out += fmt::format("  {:<8} {} in arm {}: {}\n", name, paint("does not hold", kYellow, colours),
+                         control.arm, control.line);
+    }
+    if (holds > 0)
+      out +=
+          fmt::format("  {:<8} holds in {} {}: {}\n", name, holds, holds == 1 ? "arm" : "arms", last->line);
+  }
+  return out;
+}
+
+// What the suite expects of its arms, and what came.
+std::string expectations_text(const RunResult& run, bool colours) {
+  std::string out;
+  for (const auto& arm : run.arms) {
+    if (!arm.expect.any()) continue;
+    std::string why;
+    const bool met = outcome_of(run, arm, &why) == Status::pass;
+    out += fmt::format("  {:<16} {}\n", arm.name,
+                       met ? fmt::format("{}, as expected", arm.expect.text()) : paint(why, kRed, colours));
+  }
+  return out.empty() ? out : heading("expected of the arms", colours) + out;
+}
+
 std::string stage_table(const std::string& title, const FindingRefs& findings,
                         const TerminalOptions& options) {
   const int columns = std::max(2, (options.width - kStageColumn) / kLayerColumn);
@@ -197,6 +237,7 @@ std::string verdict_line(const RunResult& run, bool colours) {
 std::string terminal_report(const RunResult& run, const TerminalOptions& options) {
   const bool colours = options.colours;
   std::string out = verdict_line(run, colours) + identity_text(run) + reasons_text(run, options);
+  out += controls_text(run, colours) + expectations_text(run, colours);
   if (run.findings.empty()) return out;
   out += heading("worst bound ratio (at most 1 passes), by probe", colours);
   out += grid_text(by_arm(run, probe_name), "probe \\ arm", colours);

@@ -50,6 +50,14 @@ bool names_part(const std::string& kernel, const std::string& part) {
           kernel[at + part.size() + 1] == '<');
 }
 
+Control same_model(const std::string& arm, const std::string& reference, const std::string& engine) {
+  if (engine == reference)
+    return {"model", arm, Status::pass, fmt::format("engine and reference both hold {}", reference)};
+  return {"model", arm, Status::invalid,
+          fmt::format("the engine runs model {}, the reference holds {}: other weights are no error", engine,
+                      reference)};
+}
+
 Control planned(const std::vector<Finding>& findings, const std::string& arm) {
   Control control{.name = "planned", .arm = arm, .status = Status::pass};
   int64_t of_arm = 0, missing = 0;
@@ -138,11 +146,14 @@ std::optional<Control> repeat(const std::string& arm, const std::vector<Finding>
 
 }  // namespace
 
-std::vector<Control> controls_of(const Suite& suite, const std::vector<Finding>& findings) {
+std::vector<Control> controls_of(const Suite& suite, const std::vector<Finding>& findings,
+                                 const std::string& model, const std::map<std::string, std::string>& models) {
   std::vector<Control> out;
   for (const auto& arm : suite.arms) {
     if (std::none_of(findings.begin(), findings.end(), [&](const auto& f) { return f.arm == arm.name; }))
       continue;
+    if (const auto own = models.find(arm.name); own != models.end())
+      out.push_back(same_model(arm.name, model, own->second));
     out.push_back(planned(findings, arm.name));
     for (auto& control : {route(arm, findings), factor(arm, findings), repeat(arm.name, findings)})
       if (control) out.push_back(*control);

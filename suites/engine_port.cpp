@@ -14,6 +14,7 @@ class RealEngine final : public EnginePort {
   void tap_weights(const engine::TapSink& sink) override { engine_.tap_weights(sink); }
   std::string device() const override { return engine_.device(); }
   std::string backend() const override { return engine_.backend(); }
+  std::string model_digest() const override { return engine_.model_digest(); }
 
  private:
   engine::Engine engine_;

@@ -22,6 +22,7 @@ class EnginePort {
   virtual void tap_weights(const engine::TapSink& sink) = 0;
   virtual std::string device() const = 0;
   virtual std::string backend() const = 0;
+  virtual std::string model_digest() const = 0;  // of the file that the engine runs
 };
 
 // Makes an engine on a model that is already open.

@@ -75,7 +75,7 @@ void Passes::take(Phase& phase, TapRecord&& record, Run run, int& open_step) {
   if (run == Run::first) phase.declare(layer, stage, record.contract);
   if (!planned(phase.name, layer, stage)) return;
   Tap tap{std::move(record.tensor), std::move(record.positions), std::move(record.kernel),
-          std::move(record.contract)};
+          std::move(record.contract), std::move(record.tokens)};
   if (Phase* row = find("prefill_last"); row && row->window_of == &phase) {
     if (run == Run::first) row->declare(layer, stage, tap.contract);
     if (planned(row->name, layer, stage)) {
@@ -84,6 +84,7 @@ void Passes::take(Phase& phase, TapRecord&& record, Run run, int& open_step) {
       if (!probes::over_cache(stage) && S > 1) {
         last.tensor = std::make_shared<const Tensor>(tap.tensor->rows(S - 1, S));
         if (!last.positions.empty()) last.positions.erase(last.positions.begin(), last.positions.end() - 1);
+        if (!last.tokens.empty()) last.tokens.erase(last.tokens.begin(), last.tokens.end() - 1);
       }
       if (run == Run::first) hooks_.delivered(*row, {row->name, layer, stage}, last);
       row->put(layer, stage, std::move(last), run);

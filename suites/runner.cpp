@@ -129,6 +129,7 @@ class Session {
     repeat_.reset();
     engine_ = make_(file_, settings(arm));
     engine_arm_ = arm.name;
+    models_[arm.name] = engine_->model_digest();
     const auto repeats = [&](const Case& item) { return item.arm.name == arm.name && item.repeats; };
     if (std::none_of(plan_.cases.begin(), plan_.cases.end(), repeats)) return;
     auto other = settings(arm);
@@ -156,7 +157,7 @@ class Session {
   }
 
   void conclude() {
-    result_.controls = controls_of(suite_, result_.findings);
+    result_.controls = controls_of(suite_, result_.findings, result_.identity.model_digest, models_);
     conclude_run(result_, plan_);
   }
 
@@ -252,6 +253,7 @@ class Session {
   Plan plan_;
   std::unique_ptr<EnginePort> engine_, repeat_;
   std::string engine_arm_, repeat_note_;
+  std::map<std::string, std::string> models_;  // arm -> what its engine says it runs
   std::unique_ptr<TraceWriter> trace_;
   KeptEvidence kept_;
   reports::RunResult result_;

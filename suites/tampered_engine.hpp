@@ -47,6 +47,7 @@ struct Tampering {
   // Called for each record in place of the sink; hands on what shall arrive.
   std::function<void(const CallInfo&, engine::TapRecord&&, const engine::TapSink&)> record;
   std::function<void(const CallInfo&, engine::ForwardResult&)> result;
+  std::string model_digest;  // empty: the model's own
 };
 
 class TamperedEngine final : public EnginePort {
@@ -70,6 +71,9 @@ class TamperedEngine final : public EnginePort {
   void tap_weights(const engine::TapSink& sink) override { engine_->tap_weights(through(sink)); }
   std::string device() const override { return engine_->device(); }
   std::string backend() const override { return engine_->backend(); }
+  std::string model_digest() const override {
+    return tampering_.model_digest.empty() ? engine_->model_digest() : tampering_.model_digest;
+  }
 
  private:
   engine::TapSink through(const engine::TapSink& sink) {
