@@ -27,7 +27,7 @@ Options options() {
                   1, 1);
   options.flag("model,m", "PATH", "the model of the run, when it is no longer where the run found it")
       .flag("only", "KEY", "just the stages with a failing finding whose key matches: a substring, or a glob")
-      .flag("tensors", "N", "of a stage, try at most so many failing tensors (default 64)");
+      .flag("tensors", "N", "of a stage, try at most so many failing tensors (default 256)");
   add_look_flags(options);
   return options;
 }
@@ -45,7 +45,7 @@ int explain(const CommandLine& line, Streams& streams) {
   const suites::ExplainRun how{.directory = given.positional().front(),
                                .model_path = given.text("model"),
                                .only = given.text("only"),
-                               .most_tensors = given.number("tensors", 1, 1 << 30).value_or(64)};
+                               .most_tensors = given.number("tensors", 1, 1 << 30).value_or(256)};
   const reports::RunResult run = suites::explain_run(how);
   if (run.explanations.empty())
     streams.out << "nothing to explain: no finding of this run fails\n";

@@ -30,6 +30,21 @@ std::string in_places(const Explanation& explanation) {
                                                  : fmt::format("all {} failing tensors", explanation.tensors);
 }
 
+std::string next_best(const Explanation& explanation) {
+  if (explanation.excluded.empty()) return {};
+  const Trial& best = explanation.excluded.front();
+  return fmt::format(
+      "; the next best, {}, is off by {}", best.text(),
+      std::isfinite(best.ratio) ? fmt::format("{:.3g} times its own", best.ratio) : "more than any bound");
+}
+
+// Weights with one answer share an explanation.
+std::string subject(const Explanation& explanation) {
+  const bool several = explanation.stage.starts_with("weight/") && explanation.places.size() > 1;
+  return several ? fmt::format("{} and {} more", explanation.stage, explanation.places.size() - 1)
+                 : explanation.stage;
+}
+
 // The best that was excluded, said so that nobody takes it for a cause.
 std::string best_misfit(const Explanation& explanation) {
   if (explanation.excluded.empty()) return "no known cause could be tested";
@@ -69,15 +84,12 @@ std::string Explanation::conclusion() const {
         return fmt::format("{} fits what was observed: {}. It is not proved: {}.", fitting.front().text(),
                            observed, tells);
       return fmt::format("{} explains {} ({}): {} {} inside its error bound (worst ratio {:.2g}){}.",
-                         fitting.front().text(), stage, meaning(fitting.front()), in_places(*this),
-                         tensors == 1 ? "is" : "are", fitting.front().ratio,
-                         excluded.empty() ? ""
-                                          : fmt::format("; the next best, {}, is off by {:.3g} times its own",
-                                                        excluded.front().text(), margin()));
+                         fitting.front().text(), subject(*this), meaning(fitting.front()), in_places(*this),
+                         tensors == 1 ? "is" : "are", fitting.front().ratio, next_best(*this));
     case Answer::indistinguishable:
       return fmt::format("{} cannot be told apart on {}: {} {} inside the error bound of each. {}",
-                         joined(fitting, " and "), stage, in_places(*this), tensors == 1 ? "is" : "are",
-                         tells);
+                         joined(fitting, " and "), subject(*this), in_places(*this),
+                         tensors == 1 ? "is" : "are", tells);
     case Answer::unexplained:
       break;
   }

@@ -103,10 +103,14 @@ std::vector<Explanation> explain_races(std::span<const Finding> findings, const 
     for (const Finding* finding : group) answer.places.push_back(finding->key());
     answer.scope = scope_of(group, {}, passing, {});
     answer.tensors = answer.tried = static_cast<int64_t>(group.size());
+    // NaN of other bits is a difference without a size: the finding that has one says more.
+    const Finding* most = *std::max_element(group.begin(), group.end(), [](const auto* a, const auto* b) {
+      return a->metrics.out_of_bound < b->metrics.out_of_bound;
+    });
     answer.observed =
         fmt::format("{} gave two results: {}",
                     roots.empty() ? "the same call, whose inputs were not all compared," : "the same inputs",
-                    group[0]->message);
+                    most->message);
     answer.tells =
         "memory that is read before it is written, or any other race, would look the same; a race detector "
         "on this kernel tells";

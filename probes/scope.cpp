@@ -51,9 +51,10 @@ std::string example_of(const Subject& subject, const reference::Bounded& right, 
   std::string out;
   const auto add = [&](std::string_view what, const std::set<int64_t>& of, Eigen::Index all) {
     if (static_cast<Eigen::Index>(of.size()) == all || of.empty()) return;
-    const std::string which =
-        of.size() <= 8 ? ranges(of)
-                       : fmt::format("{} to {} ({} of these)", *of.begin(), *of.rbegin(), of.size());
+    std::string which = ranges(of);
+    constexpr size_t kLongest = 48;
+    if (which.size() > kLongest)
+      which = fmt::format("{} to {} ({} of these)", *of.begin(), *of.rbegin(), of.size());
     out += fmt::format("{}{} {} of {}", out.empty() ? "" : ", ", plural(what, of.size()), which, all);
   };
   add("row", extent.rows, right.value.rows());

@@ -25,7 +25,7 @@ std::string upper(std::string_view text) {
 }
 
 std::string more(size_t all, size_t shown, std::string_view what) {
-  return all > shown ? fmt::format(", and {} more {}", all - shown, what) : "";
+  return all > shown ? fmt::format(", and {} more{}", all - shown, what) : "";
 }
 
 std::string excluded_text(const Explanation& e) {
@@ -35,7 +35,7 @@ std::string excluded_text(const Explanation& e) {
     out += fmt::format("{}{} (ratio {}{})", out.empty() ? "" : ", ", trial.text(), ratio_text(trial.ratio),
                        trial.note.empty() ? "" : ": " + trial.note);
   }
-  return out + more(e.excluded.size(), kShown, "with larger misfits");
+  return out + more(e.excluded.size(), kShown, " with larger misfits");
 }
 
 std::string untested_text(const Explanation& e) {
@@ -64,7 +64,7 @@ std::string explanation_text(const Explanation& e, bool colours) {
   line("excluded", excluded_text(e));
   line("not tested", untested_text(e));
   line("note", e.note);
-  if (!e.places.empty()) line("findings", e.places.front() + more(e.places.size(), 1, "of this stage"));
+  if (!e.places.empty()) line("findings", e.places.front() + more(e.places.size(), 1, " of them"));
   if (!e.consequences.empty())
     line("behind it",
          fmt::format("{} fail because of this: {}{}", grouped(static_cast<int64_t>(e.consequences.size())),

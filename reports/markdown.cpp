@@ -261,7 +261,7 @@ std::string explanation_text(const probes::Explanation& e) {
   add("fails in", escaped(e.scope));
   for (const auto& trial : e.fitting)
     for (const auto& cause : trial.causes)
-      add("seen before", code(cause) + ": " + escaped(std::string(find_cause(cause).seen)));
+      add("seen", code(cause) + ": " + escaped(std::string(find_cause(cause).seen)));
   add("excluded", trials_text(e.excluded));
   add("not tested", trials_text(e.not_applicable));
   add("note", escaped(e.note));
