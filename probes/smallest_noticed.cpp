@@ -29,13 +29,6 @@ class Swapped {
   const Tap original_;
 };
 
-reference::Bounded bounded(const Evidence& evidence, const Phase& phase, int layer, Stage stage) {
-  const auto contract = reference::Contract::parse(phase.tap(layer, stage).contract);
-  return reference::local(
-      *evidence.model, stage, layer, phase.call, contract,
-      [&](const reference::OperandRef& ref) { return operand(phase, evidence.model->config(), ref); });
-}
-
 size_t any_movable(const reference::Bounded& reference, const Place& place, std::mt19937_64& random) {
   std::vector<size_t> movable;
   for (Eigen::Index i = 0; i < reference.value.size(); ++i) {
@@ -80,7 +73,8 @@ Finding judged_with(const Evidence& evidence, Phase& phase, int layer, Stage sta
 Smallest smallest_noticed(const Evidence& evidence, Phase& phase, int layer, Stage stage,
                           std::mt19937_64& random, int steps) {
   Smallest out{.place = {phase.name, layer, stage}};
-  const auto reference = bounded(evidence, phase, layer, stage);
+  const LayerView view{evidence, phase, layer, {stage}};
+  const auto& reference = view.local(stage);
   const auto values = phase.tap(layer, stage).tensor;  // kept: the tap is swapped below
   const size_t at = any_movable(reference, out.place, random);
   const float x = values->f32()[at];
