@@ -39,6 +39,19 @@ std::string block(const std::string& page, const std::string& language, const st
   return page.substr(begin + fence.size(), end + 1 - begin - fence.size());
 }
 
+// A probe that forgets to judge what the plan has promised.
+struct Forgetful {
+  static constexpr std::string_view name = "forgetful";
+  static constexpr std::string_view doc = "says nothing of the second layer";
+  void check_layer(const probes::LayerView& at, probes::Judge& judge) const {
+    for (const Stage stage : at.stages)
+      if (at.layer != 1)
+        judge(at.place(stage),
+              [&](Finding& finding) { finding.metrics.count = at.tap(stage).tensor->size(); });
+  }
+};
+REGISTER_PROBE(Forgetful);
+
 struct WriteAProbe : testing::Test {
   WriteAProbe() : seed(test_seed()), random(seed), page(read("docs/write-a-probe.md")) {
     RecordProperty("seed", std::to_string(seed));
@@ -151,6 +164,17 @@ TEST_F(WriteAProbe, AContractWithoutAChainIsInvalid) {
     if (record.stage == Stage::softmax && record.layer == 0) record.contract = "op=add";
   });
   EXPECT_EQ(result.status, Status::invalid);
+}
+
+TEST_F(WriteAProbe, APlaceWithoutAFindingIsInvalid) {
+  const auto result = run_with({}, "[[probe]]\nuse = \"forgetful\"\nstages = [\"q\"]\n");
+  EXPECT_EQ(result.status, Status::invalid);
+  const auto found = failing(result);
+  ASSERT_EQ(found.size(), 3u) << texts(found);
+  for (const auto& finding : found) {
+    EXPECT_EQ(finding.layer, 1);
+    EXPECT_THAT(finding.message, HasSubstr("the probe gave no verdict on " + finding.phase));
+  }
 }
 
 }  // namespace
