@@ -31,6 +31,14 @@ bool SelftestFault::explained() const { return answer == Answer::explained && fi
 bool SelftestFault::indistinguishable() const { return answer == Answer::indistinguishable && fits(*this); }
 bool SelftestFault::explained_wrongly() const { return answer != Answer::unexplained && !fits(*this); }
 
+void SelftestResult::identify(const RunIdentity& identity) {
+  model = identity.model_path;
+  digest = identity.model_digest;
+  greta_version = identity.greta_version;
+  build = identity.build;
+  created = identity.created;
+}
+
 int64_t SelftestResult::planted() const { return static_cast<int64_t>(faults.size()); }
 
 int64_t SelftestResult::count(bool (SelftestFault::*what)() const) const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "datasets/error.hpp"
+#include "datasets/trace.hpp"
 #include "probes/explanation.hpp"
 #include "probes/finding.hpp"
 
@@ -64,6 +65,8 @@ struct SelftestResult {
   double seconds = 0;
   std::string interrupted;
 
+  // Model, program and time of the first run.
+  void identify(const RunIdentity& identity);
   // Faults that were detected, localised, explained; of those that were planted.
   int64_t planted() const;
   int64_t count(bool (SelftestFault::*what)() const) const;

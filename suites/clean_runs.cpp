@@ -117,6 +117,7 @@ void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
     const auto run = suites::run(suite, draw.options(model, options.scratch_dir));
     if (!run.interrupted.empty() && run.findings.empty())
       fail_internal("{}: {}", draw.text(), run.interrupted);
+    if (result.created.empty()) result.identify(run.identity);
     ++result.clean_runs;
     result.clean_fail += run.status == Status::fail;
     result.clean_invalid += run.status == Status::invalid;

@@ -101,8 +101,7 @@ class Planter {
     if (run.status != Status::pass)
       fail_invalid("the run without a fault is no PASS: {}; faults cannot be told from that",
                    first_trouble(run));
-    result_.model = run.identity.model_path;
-    result_.digest = run.identity.model_digest;
+    result_.identify(run.identity);
     for (const auto& finding : run.findings) {
       if (finding.probe != "usual_rules") continue;
       ++result_.clean_tensors;

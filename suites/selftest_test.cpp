@@ -40,6 +40,8 @@ TEST_F(Selftest, FindsPlacesAndNames) {
     EXPECT_TRUE(fault.explained()) << fault.fault << ": " << fault.conclusion;
   }
   EXPECT_EQ(result.status(), Status::pass) << testing::PrintToString(result.shortfalls());
+  EXPECT_EQ(result.model, folder_.model());
+  EXPECT_FALSE(result.digest.empty() || result.greta_version.empty() || result.created.empty());
 }
 
 // Scores of a trained model's size do not overflow, so nothing is wrong: a fault that is not seen fails the
