@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <ostream>
 
+#include "cli/artefacts.hpp"
 #include "cli/commands.hpp"
 #include "cli/environment.hpp"
 #include "cli/looks.hpp"
@@ -15,11 +16,9 @@
 #include "cli/suite_files.hpp"
 #include "datasets/error.hpp"
 #include "engine/faults/fault.hpp"
-#include "reports/markdown.hpp"
 #include "reports/progress.hpp"
 #include "reports/table.hpp"
 #include "reports/terminal.hpp"
-#include "reports/verdicts_json.hpp"
 #include "suites/runner.hpp"
 #include "suites/suite.hpp"
 
@@ -27,8 +26,6 @@ namespace greta::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kArtefacts[] = {"trace.h5", "verdicts.json", "report.md", "explanations.json"};
 
 Options options() {
   Options options(
@@ -113,7 +110,7 @@ std::string model_file(const suites::Suite& suite, const Given& given, Streams& 
 bool prepare(const std::string& directory, bool force) {
   const bool is_new = !fs::exists(directory);
   make_writable(directory, "--out");
-  for (const char* name : kArtefacts) {
+  for (const char* name : artefacts()) {
     const fs::path path = fs::path(directory) / name;
     if (!fs::exists(path)) continue;
     if (!force)
@@ -209,10 +206,9 @@ int run_suite(const CommandLine& line, Streams& streams) {
   }
   result.rerun = rerun_of(line, given.positional().empty() ? "acceptance" : given.positional().front());
   streams.out << reports::terminal_report(result, looks) << std::flush;
-  reports::write_verdicts_json(result, how.out_dir + "/verdicts.json");
-  reports::write_markdown(result, how.out_dir + "/report.md");
+  write_reports(result, how.out_dir);
   streams.out << "\n";
-  for (const char* name : kArtefacts)
+  for (const char* name : artefacts())
     if (fs::exists(fs::path(how.out_dir) / name))
       streams.out << fmt::format("wrote  {}/{}\n", how.out_dir, name);
   streams.out << "\n" << reports::verdict_line(result, looks.colours);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace greta::probes {
 
@@ -40,6 +41,12 @@ std::vector<int64_t> Finding::worst_index() const {
   }
   if (rest != 0) return {};  // the shape is not that of the compared tensor
   return index;
+}
+
+int ratio_bin(double ratio) {
+  if (ratio == 0) return 0;
+  if (!(ratio < 8)) return kRatioBins - 1;
+  return std::clamp(std::ilogb(ratio) + kRatioBins - 4, 1, kRatioBins - 2);
 }
 
 VerdictRow to_row(const Finding& finding) {

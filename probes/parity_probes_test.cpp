@@ -60,6 +60,29 @@ struct LocalParity : ParityProbes {
   std::vector<float> x, wo, sum;
 };
 
+TEST_F(LocalParity, CountsTheElementsByTheirRatioToEachBound) {
+  auto out = sum;
+  out[any(out.size())] += 1;
+  const Finding finding = judged(out);
+  const auto total = [](const RatioHistogram& h) { return std::accumulate(h.begin(), h.end(), int64_t{0}); };
+  EXPECT_EQ(total(finding.by_expected), static_cast<int64_t>(out.size()));
+  EXPECT_EQ(total(finding.by_certain), static_cast<int64_t>(out.size()));
+  EXPECT_EQ(finding.by_expected.back(), 1);
+  EXPECT_TRUE(finding.head_ratio.empty()) << "attn_residual has no heads";
+}
+
+TEST(RatioBin, CutsAtPowersOfTwo) {
+  EXPECT_EQ(ratio_bin(0), 0);
+  EXPECT_EQ(ratio_bin(1e-30), 1);
+  EXPECT_EQ(ratio_bin(0.5), 13);
+  EXPECT_EQ(ratio_bin(std::nextafter(1.0, 0)), 13);
+  EXPECT_EQ(ratio_bin(1), 14);
+  EXPECT_EQ(ratio_bin(7.9), 16);
+  EXPECT_EQ(ratio_bin(8), 17);
+  EXPECT_EQ(ratio_bin(std::numeric_limits<double>::infinity()), 17);
+  EXPECT_EQ(ratio_bin(std::nan("")), 17);
+}
+
 TEST_F(LocalParity, PassesTheRightSumAndSaysHowFitTheReferenceIs) {
   const auto finding = judged(sum);
   EXPECT_EQ(finding.status, Status::pass) << finding.message << " seed " << seed;

@@ -3,6 +3,8 @@
 // makes in the reference itself.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "probes/probe.hpp"
@@ -45,6 +47,7 @@ struct StageParity {
     };
     const auto& bounded = at.local(stage);
     compare_with(finding, tap, span(bounded.value), span(bounded.expected), span(bounded.certain));
+    distribute(finding, tap, bounded, info(stage).axes);
     const double audit = reference::audit(model, stage, at.layer, at.phase.call, contract, fetch,
                                           kAuditSamples, at.evidence.seed);
     finding.reason = fmt::format("{}; the reference is within {:.1e} of the bound on {} samples",
@@ -52,6 +55,41 @@ struct StageParity {
     if (!(audit <= kFitShare))
       throw Missing(
           fmt::format("the reference is not fit to judge: its own error is {:.2g} of the bound", audit));
+  }
+
+  // Which elements are how far off: by their ratio to each bound, and by head.
+  static void distribute(Finding& finding, const Tap& tap, const reference::Bounded& bounded,
+                         std::string_view axes) {
+    const auto values = tap.f32();
+    const auto& shape = tap.tensor->shape();
+    const bool heads = shape.size() == 3 && axes.find('H') != std::string_view::npos;
+    const size_t head_count = heads ? static_cast<size_t>(shape[1]) : 1;
+    const size_t width = heads ? static_cast<size_t>(shape[2]) : std::max<size_t>(values.size(), 1);
+    finding.by_expected.assign(kRatioBins, 0);
+    finding.by_certain.assign(kRatioBins, 0);
+    std::vector<float> worst(head_count, 0);
+    for (size_t begin = 0; begin < values.size(); begin += width) {
+      float& of_head = worst[begin / width % head_count];
+      for (size_t i = begin; i < begin + width; ++i) {
+        const auto at = static_cast<Eigen::Index>(i);
+        const double value = bounded.value.data()[at], expected = bounded.expected.data()[at];
+        const double error = same(values[i], value) ? 0 : std::abs(values[i] - value);
+        const double ratio = ratio_of(error, expected);
+        ++finding.by_expected[static_cast<size_t>(ratio_bin(ratio))];
+        ++finding.by_certain[static_cast<size_t>(ratio_bin(ratio_of(error, bounded.certain.data()[at])))];
+        if (!(ratio <= of_head)) of_head = static_cast<float>(ratio);
+      }
+    }
+    if (heads) finding.head_ratio = std::move(worst);
+  }
+
+  static bool same(float actual, double reference) {
+    return static_cast<double>(actual) == reference || (std::isnan(actual) && std::isnan(reference));
+  }
+  static double ratio_of(double error, double bound) {
+    if (error == 0) return 0;
+    const double ratio = error / bound;
+    return std::isnan(ratio) ? std::numeric_limits<double>::infinity() : ratio;
   }
 
   void check_chained(const ChainedView& at, Judge& judge) const {

@@ -24,7 +24,7 @@ using ::testing::Not;
 using ::testing::StartsWith;
 
 std::string baseline(const std::string& name) {
-  const auto path = std::filesystem::path(__FILE__).parent_path() / "testdata" / name;
+  const auto path = std::filesystem::path("reports/testdata") / name;  // ctest runs in the source tree
   std::ifstream file(path, std::ios::binary);
   EXPECT_TRUE(file) << path;
   return {std::istreambuf_iterator<char>(file), {}};

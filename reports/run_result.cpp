@@ -59,6 +59,21 @@ std::string cause_of(const RunResult& run, const ArmResult& arm) {
 
 }  // namespace
 
+std::vector<std::string> causes_of(const RunResult& run, std::string_view arm) {
+  std::vector<std::string> out;
+  const auto add = [&](const std::string& cause) {
+    if (std::find(out.begin(), out.end(), cause) == out.end()) out.push_back(cause);
+  };
+  for (const auto& explanation : run.explanations) {
+    if (explanation.arm != arm) continue;
+    if (explanation.answer == probes::Answer::explained)
+      for (const auto& trial : explanation.fitting) std::for_each(trial.causes.begin(), trial.causes.end(), add);
+    else
+      add(explanation.stage + " " + std::string(probes::name_of(explanation.answer)));
+  }
+  return out;
+}
+
 Status status_of(const probes::Finding& finding) {
   const double ratio = finding.metrics.bound_ratio;
   const bool contradicts = std::isnan(ratio) || (finding.metrics.count > 0 && !(ratio <= 1));
@@ -78,6 +93,7 @@ std::string Expectation::text() const {
   std::string out = verdict;
   if (!first.empty()) out += ", first at " + first;
   if (!cause.empty()) out += (cause == "unexplained" ? ", " : ", explained as ") + cause;
+  if (!causes.empty()) out += fmt::format(", all causes: {}", fmt::join(causes, ", "));
   return out;
 }
 
@@ -87,8 +103,8 @@ Status outcome_of(const RunResult& run, const ArmResult& arm, std::string* why) 
   Expectation came{.verdict = std::string(probes::name_of(actual))};
   if (!arm.expect.first.empty()) came.first = first_stage(run, arm);
   if (!arm.expect.cause.empty()) came.cause = cause_of(run, arm);
-  const bool met = came.verdict == arm.expect.verdict && came.first == arm.expect.first &&
-                   came.cause == arm.expect.cause;
+  if (!arm.expect.causes.empty()) came.causes = causes_of(run, arm.name);
+  const bool met = came == arm.expect;
   if (met) return Status::pass;
   if (why) *why = fmt::format("expected {}; came {}", arm.expect.text(), came.text());
   return actual == Status::invalid ? Status::invalid : Status::fail;

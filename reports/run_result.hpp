@@ -22,9 +22,12 @@ namespace greta::reports {
 struct Expectation {
   std::string verdict;  // pass | fail | invalid
   std::string first;    // the stage of the first failing finding
-  std::string cause;    // "weight_layout=col", or "unexplained"
+  std::string cause;    // of that stage: "weight_layout=col", or "unexplained"
+  // All causes that the arm's explanations name, in the order of the pipeline, and no others.
+  std::vector<std::string> causes;
   bool any() const { return !verdict.empty(); }
   std::string text() const;  // "fail, first at q, explained as weight_layout=col"
+  bool operator==(const Expectation&) const = default;
 };
 
 // A condition on which every conclusion rests: it holds, or there is no verdict.
@@ -76,6 +79,10 @@ probes::Status conclude_arm(const RunResult&, std::string_view arm);
 // What the arm is worth to the run: its own verdict or, where the suite expects something of it, whether
 // that came. `why` says what was expected and what came, where that differs.
 probes::Status outcome_of(const RunResult&, const ArmResult&, std::string* why = nullptr);
+
+// The causes that an arm's explanations name, each once, in pipeline order; a stage without a proved cause
+// stands as "q unexplained".
+std::vector<std::string> causes_of(const RunResult&, std::string_view arm);
 
 // Why there is no verdict, one sentence each, for INVALID runs; empty otherwise.
 std::vector<std::string> invalid_reasons(const RunResult&);

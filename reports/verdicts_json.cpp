@@ -81,6 +81,7 @@ void visit_arm(Visitor&& visit, A& a) {
   visit("expect_verdict", a.expect.verdict);
   visit("expect_first", a.expect.first);
   visit("expect_cause", a.expect.cause);
+  visit("expect_causes", a.expect.causes);
 }
 
 template <typename Visitor, typename C>
@@ -124,6 +125,20 @@ void visit_run(Visitor&& visit, R& r) {
   visit("wall_seconds", r.wall_seconds);
   visit("engine_seconds", r.engine_seconds);
   visit("reference_seconds", r.reference_seconds);
+}
+
+template <typename Visitor, typename F>
+void visit_distribution(Visitor&& visit, F& f) {
+  visit("by_expected", f.by_expected);
+  visit("by_certain", f.by_certain);
+}
+
+template <typename Visitor, typename F>
+void visit_figure(Visitor&& visit, F& f) {
+  visit("name", f.name);
+  visit("value", f.value);
+  visit("text", f.text);
+  visit("of", f.of);
 }
 
 std::string dump(const Json& json, int indent) {
@@ -218,6 +233,11 @@ struct LineWriter {
     visit_metrics(inner, metrics);
     out += '}';
   }
+  void put(const probes::Figure& figure) {
+    LineWriter inner{out};
+    visit_figure(inner, figure);
+    out += '}';
+  }
   template <typename T>
   void put_number(T value) {
     char digits[32];
@@ -257,6 +277,9 @@ struct Reader {
       read(element, value);
       values.push_back(static_cast<float>(value));
     }
+  }
+  static void read(const Json& json, std::vector<probes::Figure>& figures) {
+    for (const auto& element : json) visit_figure(Reader{element}, figures.emplace_back());
   }
   static void read(const Json& json, Status& value) {
     const auto text = json.get<std::string>();
@@ -301,6 +324,9 @@ std::string to_verdicts_json(const RunResult& run) {
     line("key", finding.key());
     visit_finding(line, finding);
     if (!finding.row_ratio.empty()) visit_rows(line, finding);
+    if (!finding.head_ratio.empty()) line("head_ratio", finding.head_ratio);
+    if (!finding.by_expected.empty()) visit_distribution(line, finding);
+    if (!finding.figures.empty()) line("figures", finding.figures);
     text += '}';
     separator = ",\n  ";
   }
@@ -319,6 +345,9 @@ RunResult from_verdicts_json(std::string_view text, const std::string& name) {
       auto& finding = run.findings.emplace_back();
       visit_finding(Reader{line}, finding);
       if (line.contains("row_ratio")) visit_rows(Reader{line}, finding);
+      if (line.contains("head_ratio")) Reader{line}("head_ratio", finding.head_ratio);
+      if (line.contains("by_expected")) visit_distribution(Reader{line}, finding);
+      if (line.contains("figures")) Reader{line}("figures", finding.figures);
     }
   } catch (const Error&) {
     throw;

@@ -154,8 +154,12 @@ reports::Expectation read_expectation(const toml::node& node, const Suite& suite
     expect.cause = Reader::text_of(value, "cause");
     if (expect.cause != "unexplained") find_cause(expect.cause);
   });
+  reader.texts("causes", expect.causes);
+  reader.with("causes", [&](const toml::node&) {
+    for (const auto& cause : expect.causes) find_cause(cause);
+  });
   reader.refuse_rest();
-  if (expect.verdict.empty() && !expect.first.empty()) expect.verdict = "fail";
+  if (expect.verdict.empty() && (!expect.first.empty() || !expect.causes.empty())) expect.verdict = "fail";
   if (expect.verdict.empty())
     fail_usage("expect needs verdict = \"pass|fail|invalid\", or first = \"STAGE\"");
   return expect;

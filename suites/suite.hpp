@@ -6,7 +6,8 @@
 //   phases, phases_if_room, layers,
 //   [[arm]]   name, unit = "mfma|valu|auto", shape = "gemm|gemv|auto", prompts,
 //             faults = ["q.prefill.weight_layout=col"] (planted; greta list faults),
-//             expect = { verdict = "fail", first = "q", cause = "weight_layout=col" },
+//             expect = { verdict = "fail", first = "q", cause = "weight_layout=col" }, or causes = [...]: all
+//             that the arm's explanations name, and no others, in the order of the pipeline
 //             differs_from = "ARM" (its attested kernels must not all be that arm's)
 //   [[probe]] use, stages, and the probe's own options (greta list probes)
 #pragma once
