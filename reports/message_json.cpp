@@ -80,9 +80,7 @@ std::string says_key(std::string_view field) {
   return field == "message" || field == "line" ? "says" : std::string(field) + "_says";
 }
 
-bool is_verbatim(const Message& message) {
-  return message.empty() || message == verbatim(message.text());
-}
+bool is_verbatim(const Message& message) { return message.empty() || message == verbatim(message.text()); }
 
 Json message_to_json(const Message& message) {
   Json arguments = Json::array();
