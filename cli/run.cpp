@@ -31,7 +31,8 @@ Options options() {
   Options options(
       "greta run [SUITE] [flags]",
       "Runs a suite (a name of `greta list suites`, or a .toml file; default: acceptance): the engine beside "
-      "the reference, every stage\nof every layer compared. Leaves trace.h5, verdicts.json and report.md in "
+      "the reference, every stage\nof every layer compared. Leaves trace.h5, verdicts.json and the reports "
+      "in "
       "the output directory.\nGRETA_QKV_FORCE_ROUTE=mfma|valu|auto and GRETA_QKV_FORCE_GEMM=gemm|gemv|auto "
       "override unit and shape of every arm.",
       0, 1);
@@ -51,6 +52,7 @@ Options options() {
       .flag("cache", "DIR",
             "where synthesised models are kept (default: $XDG_CACHE_HOME/greta or ~/.cache/greta)");
   add_look_flags(options);
+  add_language_flag(options);
   return options;
 }
 
@@ -189,7 +191,9 @@ int run_suite(const CommandLine& line, Streams& streams) {
     return 0;
   }
   suites::RunOptions how = run_options(given, line);
-  const reports::TerminalOptions looks = looks_of(given, streams);
+  reports::TerminalOptions looks = looks_of(given, streams);
+  const auto languages = languages_of(given);
+  speak(looks, languages);
   const suites::Suite suite = suite_of(given, streams);
   how.model_path = model_file(suite, given, streams);
   how.out_dir = given.text("out", default_directory(suite));
@@ -206,12 +210,10 @@ int run_suite(const CommandLine& line, Streams& streams) {
   }
   result.rerun = rerun_of(line, given.positional().empty() ? "acceptance" : given.positional().front());
   streams.out << reports::terminal_report(result, looks) << std::flush;
-  write_reports(result, how.out_dir);
-  streams.out << "\n";
-  for (const char* name : artefacts())
-    if (fs::exists(fs::path(how.out_dir) / name))
-      streams.out << fmt::format("wrote  {}/{}\n", how.out_dir, name);
-  streams.out << "\n" << reports::verdict_line(result, looks.colours);
+  write_reports(result, how.out_dir, languages);
+  streams.out << "\n"
+              << written(how.out_dir) << "\n"
+              << reports::verdict_line(result, looks.colours, looks.language);
   return static_cast<int>(result.exit_code());
 }
 

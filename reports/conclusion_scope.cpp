@@ -112,6 +112,11 @@ std::vector<Message> measured_by(const RunResult& run) {
   constexpr size_t kNames = 12;
   out.push_back(say("prompts: {}", listed(run.prompts, kNames)));
   out.push_back(say("phases: {}", listed(run.phases, kNames)));
+  const auto has = [&](const char* phase) {
+    return std::find(run.phases.begin(), run.phases.end(), phase) != run.phases.end();
+  };
+  if (has("prefill_last") && !has("prefill"))
+    out.push_back(say("of prefill its last row alone (prefill_last)"));
   out.push_back(say("layers of the model: {}", run.layers));
   std::set<std::string> seen;
   for (const auto& finding : run.findings) seen.insert(finding.stage);

@@ -95,7 +95,9 @@ std::string explanation_text(const Explanation& e, bool colours, Language langua
   line(tr_noop("not tested"), untested(e));
   line(tr_noop("note"), e.note);
   line(tr_noop("findings"), first_key(e.places));
-  if (!e.consequences.empty())
+  if (e.consequences.size() == 1)
+    line(tr_noop("behind it"), say("{} fails because of this", e.consequences.front()));
+  else if (!e.consequences.empty())
     line(tr_noop("behind it"),
          say("{} fail because of this: {}", grouped(static_cast<int64_t>(e.consequences.size())),
              first_key(e.consequences)));

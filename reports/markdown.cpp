@@ -77,7 +77,10 @@ std::string next_step_text(const RunResult& run, Language language) {
                                                 code(arm->name), code(first.kernel));
     for (const auto& e : run.explanations)
       if (e.arm == arm->name && e.stage == first.stage && e.answer == Answer::explained)
-        out += " " + tr(language, "What fits: {}.", code(e.fitting.front().text()));
+        out +=
+            " " + (e.observed.empty()
+                       ? tr(language, "Its cause is proved: {}.", code(e.fitting.front().text()))
+                       : tr(language, "What fits, and is not proved: {}.", code(e.fitting.front().text())));
     return out + " " + tr(language, "Run it again alone:") + command(rerun_command(run, first));
   }
   if (verdict_of(run) == Status::pass)
