@@ -20,7 +20,7 @@ nlohmann::json page_number(double value) {
       std::to_chars(digits, digits + sizeof(digits), value, std::chars_format::scientific, 3).ptr;
   double rounded = value;
   std::from_chars(digits, end, rounded);
-  return rounded == 1 || !std::isfinite(rounded) ? value : rounded;
+  return std::abs(rounded - 1) < 0.01 || !std::isfinite(rounded) ? value : rounded;
 }
 
 }  // namespace greta::reports

@@ -5,8 +5,8 @@
 
 namespace greta::reports {
 
-// NaN, Infinity and -Infinity become strings, as in verdicts.json. A number that rounding would carry to 1,
-// or over it, keeps all its digits: the bound is there.
+// NaN, Infinity and -Infinity become strings, as in verdicts.json. A number beside 1 keeps all its digits:
+// the bound is there.
 nlohmann::json page_number(double value);
 nlohmann::json page_number_exact(double value);  // the shortest that reads back the same
 

@@ -119,6 +119,7 @@ json page_explanations(const RunResult& run, PageNumbering& numbers) {
     out.push_back({{"arm", e.arm},
                    {"stage", e.stage},
                    {"answer", probes::name_of(e.answer)},
+                   {"proved", e.answer == probes::Answer::explained && e.observed.empty()},
                    {"conclusion", numbers.texts.add(e.conclusion())},
                    {"scope", numbers.texts.add(e.scope)},
                    {"note", numbers.texts.add(e.note)},

@@ -1,23 +1,6 @@
 // Drift by layer and by position: the worst bound ratio of the chained findings, a line an arm.
 
 const driftView = {prompt: ""};
-const PLOT = {width: 560, height: 260, left: 54, right: 16, top: 14, bottom: 40};
-
-// Ratios that a log axis cannot hold stand at its edges.
-function logScale(ratios) {
-  const finite = ratios.filter((r) => Number.isFinite(r) && r > 0);
-  const low = Math.min(0.1, d3.min(finite) || 0.1), high = Math.max(10, d3.max(finite) || 10);
-  const scale = d3.scaleLog().domain([low / 1.5, high * 1.5]).range([PLOT.height - PLOT.bottom, PLOT.top]);
-  return (ratio) => scale(ratio > 0 && Number.isFinite(ratio) ? ratio : ratio === 0 ? low / 1.5 : high * 1.5);
-}
-
-function logTicks(ratios) {
-  const finite = ratios.filter((r) => Number.isFinite(r) && r > 0);
-  const low = Math.floor(Math.log10(Math.min(0.1, d3.min(finite) || 0.1)));
-  const high = Math.ceil(Math.log10(Math.max(10, d3.max(finite) || 10)));
-  const step = Math.ceil((high - low) / 7);
-  return d3.range(low, high + 1).filter((e) => e % step === 0).map((e) => 10 ** e);
-}
 
 // lines: {arm, points: [[name, ratio], …]}; names: the ticks along x.
 function drawLines(box, {name, title, lines, names, label}) {
@@ -25,13 +8,13 @@ function drawLines(box, {name, title, lines, names, label}) {
   const y = logScale(ratios);
   const x = d3.scalePoint().domain(names).range([PLOT.left, PLOT.width - PLOT.right]).padding(0.5);
   const svg = d3.select(box).append("svg").attr("role", "img").attr("aria-label", label).attr("class", "plot")
-      .attr("data-plot", name).attr("viewBox", `0 0 ${PLOT.width} ${PLOT.height}`);
+      .attr("data-plot", name).attr("width", PLOT.width).attr("height", PLOT.height).attr("viewBox", `0 0 ${PLOT.width} ${PLOT.height}`);
   const ticks = logTicks(ratios).filter((r) => y(r) >= PLOT.top && y(r) <= PLOT.height - PLOT.bottom);
   const rows = svg.append("g").attr("class", "axis").selectAll("g").data(ticks).join("g");
   rows.append("line").attr("x1", PLOT.left).attr("x2", PLOT.width - PLOT.right).attr("y1", y).attr("y2", y);
   rows.append("text").attr("x", PLOT.left - 8).attr("y", y).attr("dy", "0.35em").attr("text-anchor", "end")
-      .text((r) => (r >= 1e-3 && r < 1e4 ? String(r) : r.toExponential(0).replace("e+", "e")));
-  const every = Math.ceil(names.length / 16);
+      .text((r) => powerText(Math.round(Math.log10(r))));
+  const every = Math.ceil(names.length * 44 / PLOT.width);
   svg.append("g").attr("class", "axis").selectAll("text").data(names.filter((_, i) => i % every === 0)).join("text")
       .attr("x", x).attr("y", PLOT.height - PLOT.bottom + 16).attr("text-anchor", "middle").text((d) => d);
   svg.append("text").attr("class", "title").attr("x", (PLOT.left + PLOT.width - PLOT.right) / 2).attr("y", PLOT.height - 4)
@@ -76,8 +59,7 @@ function driftPlots(body) {
     ...(line.logits === undefined ? [] : [["logits", number(line.logits)]])]}));
   const positions = chosen.map((line) => ({arm: line.arm, points: line.positions.map((p) => [rangeText(p), number(p[2])])}));
   const namesOf = (lines) => lines.reduce((a, b) => (b.points.length > a.length ? b.points.map((p) => p[0]) : a), []);
-  const box = make("div", {class: "plots"});
-  body.append(box);
+  const box = plotBox(body);
   for (const [name, lines, title] of [["layers", layers, word("after_layer")], ["positions", positions, word("at_position")]]) {
     const ratios = lines.flatMap((line) => line.points.map((point) => point[1]));
     if (ratios.length)
@@ -90,7 +72,7 @@ function biasTable(body) {
   const rows = DATA.bias.map(([stage, arm, z, findings]) => [code(stage), signed(number(z)), arm, grouped(findings)]);
   body.append(make("p", {class: "lead"}, word("bias_lead")));
   body.append(plainTable(word("bias_title"), [{title: word("stage")}, {title: "z", numeric: true}, {title: word("arm")},
-                                              {title: word("tensors"), numeric: true}], rows));
+                                              {title: word("tensors"), numeric: true}], rows, {style: "compact"}));
 }
 
 const signed = (z) => (z > 0 ? "+" : "") + (Number.isFinite(z) ? z.toFixed(1) : short(z));

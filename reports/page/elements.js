@@ -7,7 +7,7 @@ function make(tag, properties, ...children) {
     if (typeof value === "function") element.addEventListener(name, value);
     else if (value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
@@ -50,12 +50,12 @@ const command = (text) => make("div", {class: "command"}, make("pre", {tabindex:
 const scrollBox = (label, ...children) =>
     make("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": label}, ...children);
 
-// rows: arrays of cells, a text or an element each. columns: {title, numeric}.
-function plainTable(caption, columns, rows) {
+// rows: arrays of cells, a text or an element each. columns: {title, numeric}. quiet: a heading says the same already.
+function plainTable(caption, columns, rows, {quiet, style} = {}) {
   const head = columns.map((c) => make("th", {scope: "col", class: c.numeric ? "number" : undefined}, c.title));
   const body = rows.map((cells) => make("tr", {}, cells.map((cell, at) =>
       make(at ? "td" : "th", {scope: at ? undefined : "row", class: columns[at].numeric ? "number" : undefined}, cell))));
-  return scrollBox(caption, make("table", {}, make("caption", {}, caption), make("thead", {}, make("tr", {}, head)),
+  return scrollBox(caption, make("table", {class: style}, make("caption", {class: quiet ? "offscreen" : undefined}, caption), make("thead", {}, make("tr", {}, head)),
                                  make("tbody", {}, body)));
 }
 

@@ -12,13 +12,16 @@ const COLUMNS = [
   {name: "phase", title: () => word("phase"), of: phaseOf},
   {name: "probe", title: () => word("probe"), of: probeOf},
   {name: "ratio", title: () => word("bound_ratio"), of: (i) => F.ratio[i], show: (i) => ratioText(F.ratio[i]), numeric: true},
-  {name: "certain", title: () => word("certain_ratio"), of: (i) => F.certain[i], show: (i) => ratioText(F.certain[i]), numeric: true},
+  {name: "certain", title: () => word("certain_ratio"), of: (i) => F.certain[i], show: (i) => certainText(i), numeric: true},
   {name: "mae", title: () => "MAE", of: (i) => F.mae[i], show: (i) => short(F.mae[i]), numeric: true},
   {name: "max_abs", title: () => word("max_abs"), of: (i) => F.max_abs[i], show: (i) => short(F.max_abs[i]), numeric: true},
   {name: "out", title: () => word("out_of"), of: (i) => F.out[i] / Math.max(1, F.count[i]),
    show: (i) => `${grouped(F.out[i])} / ${grouped(F.count[i])}`, numeric: true},
   {name: "z", title: () => "z", of: (i) => Math.abs(F.z[i]), show: (i) => signed(F.z[i]), numeric: true},
 ];
+
+// Chained findings have no certain bound.
+const certainText = (i) => (F.certain[i] === 0 && F.ratio[i] > 0 ? "—" : ratioText(F.certain[i]));
 
 let keys = null;  // of all findings in lower case, made when they are first looked for
 const keyTexts = () => (keys = keys || FINDINGS.map((i) => keyOf(i).toLowerCase()));
@@ -48,7 +51,8 @@ function detailOf(i) {
   fact(word("says"), say(detail.message) || (F.status[i] === INVALID ? word("contradicts", ratioText(F.ratio[i])) : ""));
   if (detail.worst)
     fact(word("worst_element"), word("worst_text", detail.shape ? word("of_shape", detail.worst, detail.shape) : detail.worst, String(number(detail.actual)),
-                                     String(number(detail.expected)), short(number(detail.bound)), ratioText(F.ratio[i]), ratioText(F.certain[i])));
+                                     String(number(detail.expected)), short(number(detail.bound)), ratioText(F.ratio[i])));
+  fact(word("certain_ratio"), F.count[i] ? certainText(i) : "");
   if (F.count[i]) fact(word("out_of_bound"), word("out_text", grouped(F.out[i]), grouped(F.count[i]), grouped(F.beyond[i])));
   fact(word("not_finite"), detail.nan || detail.inf ? `NaN ${grouped(detail.nan || 0)}, Inf ${grouped(detail.inf || 0)}` : "");
   fact(word("bound"), NAMES.reasons[F.reason[i]]);

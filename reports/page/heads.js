@@ -42,7 +42,7 @@ function renderHeads() {
       return cell.count ? word("cell_says", place, cellText(cell), keyOf(cell.finding), grouped(cell.count)) : word("cell_empty", place);
     },
     pick: (row, column) => showFindings({stage: view.head_stage, layer: map.columns[column], arm: view.arm,
-                                         probe: probeOf(map.cells[row][column].finding)}),
+                                         probe: probeOf(map.cells[row][column].finding), text: placeFilter()}),
   });
   drawLegend(body);
 }

@@ -1,6 +1,6 @@
 // A heat map of bound ratios on a log scale: labels that stay, cells that scroll, a line that says what is pointed at.
 
-const CELL = {width: 58, height: 24, gap: 2};
+const CELL = {width: 58, widest: 92, height: 24, gap: 2};
 
 // The step of the scale that a cell stands on; colours and their contrast are in page.css.
 function levelOf(cell) {
@@ -30,8 +30,9 @@ function worstCell(cells) {
 
 // map: {name, rows, columns, columnName(column), cells[row][column], label, describe(row, column, cell), pick(row, column)}
 function drawHeatmap(box, map) {
-  const width = map.columns.length * CELL.width, height = (map.rows.length + 1) * CELL.height;
   const left = d3.max(map.rows, (name) => name.length) * 7.4 + 12;
+  const step = Math.max(CELL.width, Math.min(CELL.widest, Math.floor((box.clientWidth - left) / map.columns.length)));
+  const width = map.columns.length * step, height = (map.rows.length + 1) * CELL.height;
   const y = (row) => (row + 1) * CELL.height;
   const frame = d3.select(box).append("div").attr("class", "heatmap").attr("data-map", map.name);
 
@@ -43,19 +44,19 @@ function drawHeatmap(box, map) {
       .attr("aria-label", word("map_keys"));
   const svg = scroll.append("svg").attr("role", "img").attr("aria-label", map.label).attr("width", width).attr("height", height);
   svg.append("g").attr("class", "heads").selectAll("text").data(map.columns).join("text")
-      .attr("x", (_, column) => (column + 0.5) * CELL.width).attr("y", CELL.height / 2).attr("dy", "0.35em")
+      .attr("x", (_, column) => (column + 0.5) * step).attr("y", CELL.height / 2).attr("dy", "0.35em")
       .attr("text-anchor", "middle").text(map.columnName);
 
   const flat = map.rows.flatMap((name, row) => map.columns.map((at, column) => ({row, column, cell: map.cells[row][column]})));
   const cells = svg.selectAll("g.cell").data(flat).join("g")
       .attr("class", (d) => `cell ${levelOf(d.cell)}`)
-      .attr("transform", (d) => `translate(${d.column * CELL.width},${y(d.row)})`)
+      .attr("transform", (d) => `translate(${d.column * step},${y(d.row)})`)
       .attr("data-row", (d) => map.rows[d.row]).attr("data-column", (d) => map.columns[d.column])
       .attr("data-count", (d) => d.cell.count).attr("data-status", (d) => STATUS_CLASS[d.cell.status])
       .attr("data-ratio", (d) => d.cell.ratio);
   cells.append("rect").attr("x", CELL.gap / 2).attr("y", CELL.gap / 2).attr("rx", 3)
-      .attr("width", CELL.width - CELL.gap).attr("height", CELL.height - CELL.gap);
-  cells.append("text").attr("x", CELL.width / 2).attr("y", CELL.height / 2).attr("dy", "0.35em").attr("text-anchor", "middle")
+      .attr("width", step - CELL.gap).attr("height", CELL.height - CELL.gap);
+  cells.append("text").attr("x", step / 2).attr("y", CELL.height / 2).attr("dy", "0.35em").attr("text-anchor", "middle")
       .text((d) => cellText(d.cell));
 
   const readout = d3.select(box).append("p").attr("class", "readout").attr("aria-live", "polite").text(word("map_hint"));
@@ -64,11 +65,11 @@ function drawHeatmap(box, map) {
     readout.text(map.describe(d.row, d.column, d.cell));
   };
   cells.on("mouseenter", point).on("click", (d) => d.cell.count && map.pick(d.row, d.column));
-  walkByKeys(scroll.node(), map, (row, column) => point(flat[row * map.columns.length + column]));
+  walkByKeys(scroll.node(), map, step, (row, column) => point(flat[row * map.columns.length + column]));
 }
 
 // Arrow keys go from cell to cell, Enter picks.
-function walkByKeys(node, map, point) {
+function walkByKeys(node, map, width, point) {
   const at = {row: 0, column: -1};
   const step = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]};
   node.addEventListener("keydown", (event) => {
@@ -78,7 +79,7 @@ function walkByKeys(node, map, point) {
     at.row = Math.max(0, Math.min(map.rows.length - 1, at.row + (at.column < 0 ? 0 : step[event.key][0])));
     at.column = Math.max(0, Math.min(map.columns.length - 1, at.column + step[event.key][1]));
     point(at.row, at.column);
-    node.scrollLeft = (at.column + 0.5) * CELL.width - node.clientWidth / 2;
+    node.scrollLeft = (at.column + 0.5) * width - node.clientWidth / 2;
   });
 }
 

@@ -29,4 +29,12 @@ document.getElementById("theme").addEventListener("click", () => {
   placeTheme();
 });
 systemDark.addListener(placeTheme);
+
+// Plots are drawn for the page's width.
+let drawnWidth = window.innerWidth;
+window.addEventListener("resize", () => {
+  if (window.innerWidth === drawnWidth || window.matchMedia("print").matches) return;
+  drawnWidth = window.innerWidth;
+  for (const part of [renderMaps, renderDrift, renderHistograms]) part();
+});
 render();

@@ -27,7 +27,7 @@ function renderStages() {
       return cell.count ? word("cell_says", place, cellText(cell), keyOf(cell.finding), grouped(cell.count)) : word("cell_empty", place);
     },
     pick: (row, column) => showFindings({stage: map.rows[row], layer: map.columns[column], probe: view.probe, arm: view.arm,
-                                         text: [view.prompt, view.phase].filter(Boolean).map((part) => `${part}/`).join(" ")}),
+                                         text: placeFilter()}),
   });
   drawLegend(body);
 }

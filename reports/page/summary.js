@@ -28,18 +28,20 @@ function firstSentence(arm) {
   if (!arm || arm.first < 0) return word("first_none");
   const i = arm.first, where = isWeight(stageOf(i)) ? word("in_weights") : [promptOf(i), phaseOf(i)].filter(Boolean).join(" ");
   return word(outcomeOf(arm) === PASS ? "first_expected" /* word */ : "first" /* word */, placeText(i), arm.name, where,
-              cellText({count: 1, status: F.status[i], ratio: F.ratio[i]}));
+              ratioText(F.ratio[i]));
 }
 
+// [what it is, the sentence]
 function causeSentence(arm) {
-  if (!arm || arm.first < 0) return "";
-  if (arm.explanation >= 0) return say(DATA.explanations[arm.explanation].conclusion);
-  return word("cause_none");
+  if (!arm || arm.first < 0) return ["", ""];
+  const explanation = DATA.explanations[arm.explanation];
+  if (!explanation) return [word("cause"), word("cause_none")];
+  return [explanation.proved ? word("proved_cause") : word("cause"), say(explanation.conclusion)];
 }
 
 function summarySentences() {
   const arm = armInQuestion();
-  const rows = [[word("verdict"), verdictSentence()], [word("first_stage"), firstSentence(arm)], [word("cause"), causeSentence(arm)]];
+  const rows = [[word("verdict"), verdictSentence()], [word("first_stage"), firstSentence(arm)], causeSentence(arm)];
   return make("dl", {class: "sentences"}, rows.filter((row) => row[1]).map(([title, text], at) => {
     const goes = at === 1 && arm && arm.first >= 0 ? make("button", {type: "button", class: "link", click: () => showFinding(arm.first)}, word("show")) : null;
     return [make("dt", {}, title), make("dd", {}, text, goes ? " " : null, goes)];
@@ -64,7 +66,7 @@ function renderSummary() {
   section.className = STATUS_CLASS[RUN.status];
   section.replaceChildren(
       make("p", {class: "overline"}, word("report_of", RUN.identity.created || "")),
-      make("h1", {}, badge(RUN.status), " ", RUN.title), summarySentences(),
+      make("h1", {}, badge(RUN.status), RUN.title), summarySentences(),
       ...(reasons.length ? [make("h2", {}, word("no_verdict_because")), make("ul", {}, reasons.slice(0, 20).map((text) => make("li", {}, text))),
                             reasons.length > 20 ? make("p", {class: "note"}, word("rows_left", grouped(reasons.length - 20))) : null] : []).filter(Boolean),
       tiles(), ...(RUN.rerun ? [make("p", {class: "lead"}, word("rerun_all")), command(RUN.rerun)] : []));
@@ -78,14 +80,14 @@ function renderArms() {
     arm.settings ? code(arm.settings) : "—"]);
   bodyOf("arms", RUN.arms.length > 0)
       .append(plainTable(word("arms_title"), [word("arm"), word("verdict"), word("expected"), word("first_finding"), word("causes"), word("settings")]
-                                                 .map((title) => ({title})), rows));
+                                                 .map((title) => ({title})), rows, {quiet: true, style: "arms"}));
 }
 
 function renderControls() {
   const rows = [...RUN.controls].sort((a, b) => b.status - a.status)
                    .map((control) => [code(control.name), control.arm, badge(control.status), say(control.line)]);
   bodyOf("controls", rows.length > 0)
-      .append(plainTable(word("controls_title"), [word("control"), word("arm"), word("holds"), word("found")].map((title) => ({title})), rows));
+      .append(plainTable(word("controls_title"), [word("control"), word("arm"), word("holds"), word("found")].map((title) => ({title})), rows, {quiet: true}));
 }
 
 function renderIdentity() {
@@ -96,5 +98,5 @@ function renderIdentity() {
                 [word("times"), word("times_text", duration(RUN.seconds[0]), duration(RUN.seconds[1]), duration(RUN.seconds[2]))],
                 ...id.prompt_tokens.map(([prompt, tokens]) => [word("prompt_n", prompt), word("tokens_n", grouped(tokens))])];
   bodyOf("identity", true).append(plainTable(word("identity_title"), [word("what"), word("which")].map((title) => ({title})),
-                                             rows.filter((row) => row[1]).map(([what, which]) => [what, code(which)])));
+                                             rows.filter((row) => row[1]).map(([what, which]) => [what, code(which)]), {quiet: true}));
 }

@@ -41,6 +41,9 @@ function viewSelectors(prefix, withProbe) {
   ];
 }
 
+// Prompt and phase as words of the findings' keys.
+const placeFilter = () => [view.prompt && `${view.prompt}/`, view.phase && `/${view.phase}/`].filter(Boolean).join(" ");
+
 function renderMaps() {
   renderStages();
   renderHeads();
