@@ -35,7 +35,7 @@ function explanationCard(e) {
   const fact = (title, text) => text && facts.append(make("dt", {}, title), make("dd", {}, text));
   fact(word("scope"), say(e.scope));
   for (const trial of e.fitting)
-    trial.causes.forEach((cause, at) => fact(word("seen"), say(trial.seen[at]) && `${cause}: ${say(trial.seen[at])}`));
+    trial.causes.forEach((cause, at) => fact(word("seen"), say(trial.seen[at]) && make("span", {}, code(cause), " ", say(trial.seen[at]))));
   fact(word("note"), say(e.note));
   return make("article", {class: `card ${e.answer}`, "data-explanation": e.answer},
               make("h3", {}, make("span", {class: `answer ${e.answer}`}, answerWord(e.answer)), " ", code(e.stage), " ",

@@ -55,7 +55,7 @@ function detailOf(i) {
   fact(word("certain_ratio"), F.count[i] ? certainText(i) : "");
   if (F.count[i]) fact(word("out_of_bound"), word("out_text", grouped(F.out[i]), grouped(F.count[i]), grouped(F.beyond[i])));
   fact(word("not_finite"), detail.nan || detail.inf ? `NaN ${grouped(detail.nan || 0)}, Inf ${grouped(detail.inf || 0)}` : "");
-  fact(word("bound"), NAMES.reasons[F.reason[i]]);
+  fact(word("bound"), NAMES.reasons[F.reason[i]] && make("span", {translate: "no"}, NAMES.reasons[F.reason[i]]));
   fact(word("kernel"), NAMES.kernels[F.kernel[i]] && code(NAMES.kernels[F.kernel[i]]));
   fact(word("contract"), NAMES.contracts[F.contract[i]] && code(NAMES.contracts[F.contract[i]]));
   fact(word("rerun"), rerunOf(i) && command(rerunOf(i)));

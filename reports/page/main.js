@@ -24,10 +24,7 @@ for (const button of document.querySelectorAll("[data-language]"))
     language = button.dataset.language;
     render();
   });
-document.getElementById("theme").addEventListener("click", () => {
-  theme = isDark() ? "light" : "dark";
-  placeTheme();
-});
+document.getElementById("theme").addEventListener("click", switchTheme);
 systemDark.addListener(placeTheme);
 
 // Plots are drawn for the page's width.
