@@ -191,7 +191,9 @@ TEST(Html, RunsWithoutEvidenceMakeAPage) {
     EXPECT_EQ(data["run"]["status"], static_cast<int>(probes::Status::invalid));
     EXPECT_FALSE(data["run"]["reasons"].empty());
   }
-  EXPECT_EQ(data_of(nan_run())["findings"]["ratio"][3], "NaN");
+  const json contradicted = data_of(nan_run())["findings"];
+  EXPECT_EQ(contradicted["ratio"][3], "NaN");
+  EXPECT_EQ(contradicted["status"][3], static_cast<int>(probes::Status::invalid)) << "recorded as a pass";
 }
 
 TEST(PageNumber, NeverRoundsAcrossTheBound) {

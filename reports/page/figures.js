@@ -20,7 +20,7 @@ function figureTable(table, redraw) {
                    ...table.columns.map((title, at) => ({title, numeric: true, of: (row) => row[2 + at]}))];
   const sort = figureSorts.get(probe) || {column: -1, down: false};
   const rows = table.rows.slice();
-  if (sort.column >= 0) rows.sort((a, b) => compareCells(columns[sort.column].of(a), columns[sort.column].of(b)) * (sort.down ? -1 : 1));
+  if (sort.column >= 0) rows.sort((a, b) => compareCells(columns[sort.column].of(a), columns[sort.column].of(b), sort.down ? -1 : 1));
   const head = columns.map((column, at) => sortHeading(column.title, at, sort, column.numeric, (next) => {
     figureSorts.set(probe, next);
     redraw(at);
@@ -34,11 +34,11 @@ function figureTable(table, redraw) {
           rows.length > FIGURES_SHOWN ? make("p", {class: "note"}, word("rows_left", grouped(rows.length - FIGURES_SHOWN))) : null];
 }
 
-// Numbers by size, words by letter, what is not there last.
-function compareCells(a, b) {
+// Numbers by size, words by letter, what is not there last both ways.
+function compareCells(a, b, sign) {
   if (a === null || b === null) return (a === null) - (b === null);
-  if (typeof a === "number" && typeof b === "number") return a - b;
-  return d3.ascending(String(a), String(b));
+  if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+  return sign * d3.ascending(String(a), String(b));
 }
 
 function renderFigures() {
