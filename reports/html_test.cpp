@@ -96,7 +96,7 @@ TEST(Html, WhatDoesNotPassIsThereInFull) {
     const auto& finding = run.findings[detail["at"].get<size_t>()];
     if (status_of(finding) == probes::Status::pass) continue;
     ++bad;
-    EXPECT_EQ(data["texts"][detail["message"].get<size_t>()], finding.message);
+    EXPECT_EQ(data["texts"][detail["message"].get<size_t>()], finding.message.text());
     EXPECT_EQ(detail["worst"], "[1, 1, 1]");
     EXPECT_EQ(detail["shape"], "[2, 3, 4]");
     EXPECT_EQ(detail["actual"], finding.metrics.worst_actual);
@@ -149,7 +149,7 @@ TEST(Html, HostileNamesStayInTheirPlace) {
   const std::string clean = html_report(run);
   run.title = run.suite_path = run.rerun = run.identity.command_line = hostile;
   run.arms[0].name = hostile;
-  run.controls[0].line = decltype(run.controls[0].line){hostile};
+  run.controls[0].line = verbatim(hostile);
   for (auto& finding : run.findings) {
     finding.kernel = finding.reason = hostile;
     if (finding.arm == "auto") finding.arm = hostile;

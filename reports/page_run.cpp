@@ -33,7 +33,7 @@ json identity_json(const RunResult& run) {
 
 // `explanation`: the one whose places hold the arm's first failing finding; -1: none does.
 json arm_json(const RunResult& run, const ArmResult& arm, PageNumbering& numbers) {
-  std::string why;
+  Message why;
   const bool met = outcome_of(run, arm, &why) == probes::Status::pass;
   const auto* first = first_failing(run, arm);
   json out = {{"name", arm.name},
@@ -57,9 +57,9 @@ json arm_json(const RunResult& run, const ArmResult& arm, PageNumbering& numbers
   return out;
 }
 
-std::string_view seen_of(const std::string& text) {
+Message seen_of(const std::string& text) {
   for (const Cause& cause : causes())
-    if (cause.text() == text) return cause.seen;
+    if (cause.text() == text) return phrase(cause.seen);
   return {};
 }
 

@@ -6,12 +6,12 @@ const causesText = (trial) => trial.causes.join(" + ");
 function trialTable(caption, trials) {
   return plainTable(caption, [{title: word("cause")}, {title: word("ratio"), numeric: true}, {title: word("place")}, {title: word("note")}],
                     trials.map((trial) => [code(causesText(trial)), ratioText(number(trial.ratio)), trial.place ? code(trial.place) : "—",
-                                           say(trial.note) || "—"]));
+                                           say(trial.note) || "—"]), {style: "compact"});
 }
 
 function untestedTable(trials) {
   return plainTable(word("not_tested"), [{title: word("cause")}, {title: word("why")}],
-                    trials.map((trial) => [code(causesText(trial)), say(trial.note) || "—"]));
+                    trials.map((trial) => [code(causesText(trial)), say(trial.note) || "—"]), {style: "compact"});
 }
 
 function folded(title, ...content) {

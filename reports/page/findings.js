@@ -80,13 +80,13 @@ function findingRow(i) {
   return open ? [row, detailOf(i)] : [row];
 }
 
-function pager(total, pages) {
+function pager(total, pages, most) {
   const go = (page) => () => { table.page = page; renderRows(); };
-  const first = table.page * PAGE_ROWS;
+  const first = table.page * most;
   return make("div", {class: "pager"},
               make("button", {type: "button", id: "previous", disabled: table.page === 0, click: go(table.page - 1)}, word("previous")),
               make("span", {id: "shown", role: "status", "data-total": total},
-                   total ? word("rows_shown", grouped(first + 1), grouped(Math.min(total, first + PAGE_ROWS)), grouped(total), grouped(FINDINGS.length))
+                   total ? word("rows_shown", grouped(first + 1), grouped(Math.min(total, first + most)), grouped(total), grouped(FINDINGS.length))
                          : word("none_match")),
               make("button", {type: "button", id: "next", disabled: table.page + 1 >= pages, click: go(table.page + 1)}, word("next")));
 }
@@ -104,7 +104,7 @@ function renderRows(most = PAGE_ROWS) {
     renderRows();
   }));
   const caption = word("findings_caption");
-  box.replaceChildren(pager(chosen.length, pages), scrollBox(caption, make("table", {class: "findings"}, make("caption", {class: "offscreen"}, caption),
+  box.replaceChildren(pager(chosen.length, pages, most), scrollBox(caption, make("table", {class: "findings"}, make("caption", {class: "offscreen"}, caption),
       make("thead", {}, make("tr", {}, make("th", {scope: "col"}, make("span", {class: "offscreen"}, word("details"))), head)),
       make("tbody", {}, shown.flatMap(findingRow)))));
   const again = focused && (box.querySelector(`[data-sort="${focused}"]`) || (["previous", "next"].includes(focused) && document.getElementById(focused)));

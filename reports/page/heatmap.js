@@ -57,7 +57,7 @@ function drawHeatmap(box, map) {
   cells.append("rect").attr("x", CELL.gap / 2).attr("y", CELL.gap / 2).attr("rx", 3)
       .attr("width", step - CELL.gap).attr("height", CELL.height - CELL.gap);
   cells.append("text").attr("x", step / 2).attr("y", CELL.height / 2).attr("dy", "0.35em").attr("text-anchor", "middle")
-      .text((d) => cellText(d.cell));
+      .classed("long", (d) => cellText(d.cell).length > 6).text((d) => cellText(d.cell));
 
   const readout = d3.select(box).append("p").attr("class", "readout").attr("aria-live", "polite").text(word("map_hint"));
   const point = (d) => {
