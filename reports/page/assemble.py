@@ -2,7 +2,7 @@
 """Puts report.html together at build time: page.html with the style, the words of both languages, the plotting library and the
 scripts, as a C++ source that holds the page. The hashes of its style and scripts go into the page's Content-Security-Policy, so that
 a browser runs nothing else, whatever a run's names hold.
-  assemble.py D3.MIN.JS OUT.CPP
+  assemble.py D3.MIN.JS ITS-LICENCE OUT.CPP
 Exit code 1: a word lacks a language, or a script asks for one that is not there."""
 import base64
 import hashlib
@@ -41,7 +41,7 @@ def hash_of(text):
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
-def page(library):
+def page(library, licence):
     read = lambda path: path.read_text(encoding="utf-8")
     scripts = sorted(HERE.glob("*.js"), key=lambda path: (path.name == "main.js", path.name))
     words = json.loads(read(HERE / "words.json"))
@@ -53,13 +53,14 @@ def page(library):
     script = '(() => {\n"use strict";\n' + "".join(map(read, scripts)) + "})();\n"
     policy = f"default-src 'none'; style-src {hash_of(style)}; script-src {hash_of(embedded(library))} {hash_of(embedded(script))}; base-uri 'none'; form-action 'none'"
     parts = {"POLICY": policy, "STYLE": style, "WORDS": embedded(json.dumps(words, ensure_ascii=False, separators=(",", ":"))),
+             "LICENCE": licence.strip().replace("-->", ""),
              "LIBRARY": embedded(library), "SCRIPT": embedded(script)}
     return re.sub("@(" + "|".join(parts) + ")@", lambda m: parts[m[1]], html)
 
 
 def main():
-    library, out = map(pathlib.Path, sys.argv[1:])
-    text = page(library.read_text(encoding="utf-8"))
+    library, licence, out = map(pathlib.Path, sys.argv[1:])
+    text = page(library.read_text(encoding="utf-8"), licence.read_text(encoding="utf-8"))
     for mark in ("@TITLE@", "@DATA@"):
         if text.count(mark) != 1:
             sys.exit(f"reports/page: {mark} must stand once in the page")
