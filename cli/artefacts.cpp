@@ -5,14 +5,15 @@
 #include <filesystem>
 
 #include "cli/looks.hpp"
+#include "reports/html.hpp"
 #include "reports/markdown.hpp"
 #include "reports/verdicts_json.hpp"
 
 namespace greta::cli {
 namespace {
 
-constexpr const char* kArtefacts[] = {"trace.h5", "verdicts.json", "report.md", "report.es.md",
-                                      "explanations.json"};
+constexpr const char* kArtefacts[] = {"trace.h5",  "verdicts.json", "report.html",
+                                      "report.md", "report.es.md",  "explanations.json"};
 
 }  // namespace
 
@@ -21,6 +22,7 @@ std::span<const char* const> artefacts() { return kArtefacts; }
 void write_reports(const reports::RunResult& run, const std::string& directory,
                    std::span<const reports::Language> languages) {
   reports::write_verdicts_json(run, directory + "/verdicts.json");
+  reports::write_html(run, directory + "/report.html");
   for (const auto language : languages)
     reports::write_markdown(run, directory + "/" + markdown_name(language), language);
 }

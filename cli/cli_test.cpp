@@ -225,7 +225,7 @@ TEST_F(Cli, RunTiny) {
       greta({"run", suite, "--out", out, "--cache", in_folder("cache"), "--threads", "2"});
   EXPECT_EQ(outcome.code, 0) << outcome.err << outcome.out;
   EXPECT_THAT(outcome.out, AllOf(StartsWith("PASS"), HasSubstr("softmax"), HasSubstr(out + "/report.md")));
-  for (const char* name : {"trace.h5", "verdicts.json", "report.md"})
+  for (const char* name : {"trace.h5", "verdicts.json", "report.html", "report.md"})
     EXPECT_TRUE(fs::exists(out + "/" + name)) << name;
   const reports::RunResult result = reports::read_verdicts_json(out + "/verdicts.json");
   EXPECT_EQ(result.exit_code(), ExitCode::pass);
