@@ -10,15 +10,18 @@
 #include "cli/artefacts.hpp"
 #include "cli/commands.hpp"
 #include "cli/environment.hpp"
+#include "cli/github.hpp"
 #include "cli/looks.hpp"
 #include "cli/model_cache.hpp"
 #include "cli/options.hpp"
 #include "cli/suite_files.hpp"
 #include "datasets/error.hpp"
 #include "engine/faults/fault.hpp"
+#include "reports/pack.hpp"
 #include "reports/progress.hpp"
 #include "reports/table.hpp"
 #include "reports/terminal.hpp"
+#include "reports/trace_jsonl.hpp"
 #include "suites/runner.hpp"
 #include "suites/suite.hpp"
 
@@ -31,8 +34,8 @@ Options options() {
   Options options(
       "greta run [SUITE] [flags]",
       "Runs a suite (a name of `greta list suites`, or a .toml file; default: acceptance): the engine beside "
-      "the reference, every stage\nof every layer compared. Leaves trace.h5, verdicts.json and report.md in "
-      "the output directory.\nGRETA_QKV_FORCE_ROUTE=mfma|valu|auto and GRETA_QKV_FORCE_GEMM=gemm|gemv|auto "
+      "the reference, every stage\nof every layer compared. Leaves trace.h5, verdicts.json, report.md, "
+      "analysis.txt and junit.xml in the output directory.\nGRETA_QKV_FORCE_ROUTE=mfma|valu|auto and GRETA_QKV_FORCE_GEMM=gemm|gemv|auto "
       "override unit and shape of every arm.",
       0, 1);
   options.flag("model,m", "PATH|PRESET", "a .gguf file, or a preset to synthesise (default: the suite's)")
@@ -48,8 +51,11 @@ Options options() {
       .flag("threads,j", "N", "workers (default: all cores)")
       .flag("order-seed", "N", "permutes the order in which the host machine runs lanes")
       .flag("no-trace", "", "leave no trace.h5")
+      .flag("jsonl", "", "also trace.jsonl, the trace as text (large): greta trace export makes it later, too")
+      .flag("pack", "", "also DIR.tgz: everything but the big tensors")
       .flag("cache", "DIR",
             "where synthesised models are kept (default: $XDG_CACHE_HOME/greta or ~/.cache/greta)");
+  add_format_flag(options);
   add_look_flags(options);
   return options;
 }
@@ -107,8 +113,10 @@ std::string model_file(const suites::Suite& suite, const Given& given, Streams& 
 }
 
 // An earlier run is not overwritten unawares. Returns whether the directory is new.
-bool prepare(const std::string& directory, bool force) {
+bool prepare(const std::string& directory, bool force, bool pack) {
   const bool is_new = !fs::exists(directory);
+  if (const std::string tgz = reports::pack_path(directory); pack && fs::exists(tgz) && !force)
+    fail_usage("'{}' exists; choose another directory with --out, or overwrite it with --force", tgz);
   make_writable(directory, "--out");
   for (const char* name : artefacts()) {
     const fs::path path = fs::path(directory) / name;
@@ -189,11 +197,13 @@ int run_suite(const CommandLine& line, Streams& streams) {
     return 0;
   }
   suites::RunOptions how = run_options(given, line);
+  check_format(given);
+  if (given.has("jsonl") && !how.keep_trace) fail_usage("--jsonl is made of the trace; leave out --no-trace");
   const reports::TerminalOptions looks = looks_of(given, streams);
   const suites::Suite suite = suite_of(given, streams);
   how.model_path = model_file(suite, given, streams);
   how.out_dir = given.text("out", default_directory(suite));
-  const bool is_new = prepare(how.out_dir, given.has("force"));
+  const bool is_new = prepare(how.out_dir, given.has("force"), given.has("pack"));
 
   reports::RunResult result;
   try {
@@ -207,10 +217,18 @@ int run_suite(const CommandLine& line, Streams& streams) {
   result.rerun = rerun_of(line, given.positional().empty() ? "acceptance" : given.positional().front());
   streams.out << reports::terminal_report(result, looks) << std::flush;
   write_reports(result, how.out_dir);
+  if (given.has("jsonl"))
+    reports::write_trace_jsonl(TraceReader(how.out_dir + "/trace.h5"), how.out_dir + "/trace.jsonl");
   streams.out << "\n";
   for (const char* name : artefacts())
     if (fs::exists(fs::path(how.out_dir) / name))
       streams.out << fmt::format("wrote  {}/{}\n", how.out_dir, name);
+  if (given.has("pack")) {
+    const std::string tgz = reports::pack_path(how.out_dir);
+    reports::write_pack(how.out_dir, tgz);
+    streams.out << fmt::format("wrote  {}\n", tgz);
+  }
+  print_format(given, result, reports::Language::english, streams);
   streams.out << "\n" << reports::verdict_line(result, looks.colours);
   return static_cast<int>(result.exit_code());
 }
