@@ -22,11 +22,10 @@ if(GRETA_FUZZ)
 endif()
 
 # greta_embed(TARGET FILE NAME): the text of FILE as `std::string_view greta::embedded::NAME()`, declared where it
-# is used. In pieces, because a compiler need not take a long literal.
+# is used.
 function(greta_embed target file name)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
   file(READ ${file} text)
-  string(REGEX REPLACE "\n" ")~~~~\" \"\\n\"\nR\"~~~~(" text "${text}")
   set(source ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
   file(CONFIGURE OUTPUT ${source} @ONLY CONTENT [=[
 #include <string_view>

@@ -1,5 +1,7 @@
 #include "reports/trace_jsonl.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <charconv>
