@@ -1,12 +1,12 @@
 // greta accept: the acceptance report of a fix, from a run before it and a run after it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <ostream>
 
 #include "cli/commands.hpp"
-#include "cli/environment.hpp"
 #include "cli/looks.hpp"
 #include "cli/model_cache.hpp"
 #include "cli/options.hpp"
@@ -107,6 +107,8 @@ int accept(const CommandLine& line, Streams& streams) {
   auto before = side_of("before", given.text("before")), after = side_of("after", given.text("after"));
   check_arms("before", before, after);
   check_arms("after", after, before);
+  if (before.arm == after.arm && reports::to_verdicts_json(before.run) == reports::to_verdicts_json(after.run))
+    fail_usage("--before and --after are the same arm of the same run");
   const std::string out = given.text("out", default_directory());
   prepare(out, given.has("force"));
 

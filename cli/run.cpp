@@ -142,18 +142,19 @@ std::string default_directory(const suites::Suite& suite) {
   return directory;
 }
 
-// What was typed, less where the results went: it can be typed again.
+// What was typed, less where the results went and in which shape: it can be typed again.
 std::string rerun_of(const CommandLine& line, const std::string& suite) {
   std::string text = environment_prefix() + "greta run";
   bool named = false;
   for (size_t i = 0; i < line.arguments.size(); ++i) {
     const std::string& word = line.arguments[i];
-    if (word == "--out" || word == "-o") {
+    if (word == "--out" || word == "-o" || word == "--format") {
       ++i;
       continue;
     }
     const bool drop = word.starts_with("--out=") || (word.starts_with("-o") && !word.starts_with("--")) ||
-                      word == "--force" || word == "-f";
+                      word.starts_with("--format=") || word == "--force" || word == "-f" || word == "--pack" ||
+                      word == "--jsonl";
     if (!drop) text += " " + reports::shell_quoted(word);
     named |= word == suite;
   }
