@@ -27,9 +27,12 @@ constexpr const char* kFiles[] = {"acceptance.md", "acceptance.es.md", "acceptan
 Options options() {
   Options options(
       "greta accept --before A --after B [-o DIR] [--lang en|es|both]",
-      "Holds the findings after a fix against those before it, place by place: each bar before and after, what got "
-      "better and what got\nworse, and whether the fix is accepted: everything passes after, in every place that "
-      "was judged before. A and B are RUN or RUN:ARM\n(RUN: a run's directory, or its verdicts.json; ARM: where the "
+      "Holds the findings after a fix against those before it, place by place: each bar before and after, "
+      "what got "
+      "better and what got\nworse, and whether the fix is accepted: everything passes after, in every place "
+      "that "
+      "was judged before. A and B are RUN or RUN:ARM\n(RUN: a run's directory, or its verdicts.json; ARM: "
+      "where the "
       "run has more than one). The exit code is 0 when it is accepted, 1 when it\nis refused, 4 when the two "
       "cannot be held against each other. Writes acceptance.md, acceptance.es.md and acceptance.json.",
       0, 0);
@@ -65,7 +68,8 @@ reports::AcceptanceSide side_of(const std::string& flag, const std::string& give
 }
 
 // One arm can be held against one arm, and a run of many against a run of many.
-void check_arms(const std::string& flag, const reports::AcceptanceSide& side, const reports::AcceptanceSide& other) {
+void check_arms(const std::string& flag, const reports::AcceptanceSide& side,
+                const reports::AcceptanceSide& other) {
   if (!side.arm.empty() || other.arm.empty()) return;
   std::vector<std::string> arms;
   for (const auto& arm : side.run.arms) arms.push_back(arm.name);
@@ -84,9 +88,10 @@ std::string default_directory() {
 void prepare(const std::string& directory, bool force) {
   for (const char* name : kFiles)
     if (fs::exists(fs::path(directory) / name) && !force)
-      fail_usage("'{}' holds an acceptance already ({}); choose another directory with --out, or overwrite it with "
-                 "--force",
-                 directory, name);
+      fail_usage(
+          "'{}' holds an acceptance already ({}); choose another directory with --out, or overwrite it with "
+          "--force",
+          directory, name);
   make_writable(directory, "--out");
   for (const char* name : kFiles) fs::remove(fs::path(directory) / name);
 }
@@ -107,7 +112,8 @@ int accept(const CommandLine& line, Streams& streams) {
   auto before = side_of("before", given.text("before")), after = side_of("after", given.text("after"));
   check_arms("before", before, after);
   check_arms("after", after, before);
-  if (before.arm == after.arm && reports::to_verdicts_json(before.run) == reports::to_verdicts_json(after.run))
+  if (before.arm == after.arm &&
+      reports::to_verdicts_json(before.run) == reports::to_verdicts_json(after.run))
     fail_usage("--before and --after are the same arm of the same run");
   const std::string out = given.text("out", default_directory());
   prepare(out, given.has("force"));

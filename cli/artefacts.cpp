@@ -8,7 +8,7 @@
 namespace greta::cli {
 namespace {
 
-constexpr const char* kArtefacts[] = {"trace.h5",     "trace.jsonl", "verdicts.json", "report.md",
+constexpr const char* kArtefacts[] = {"trace.h5",     "trace.jsonl", "verdicts.json",    "report.md",
                                       "analysis.txt", "junit.xml",   "explanations.json"};
 
 }  // namespace

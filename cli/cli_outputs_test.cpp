@@ -1,4 +1,5 @@
-// What a run leaves for others, as a user meets it: exit codes, files and the one line that says what is wrong.
+// What a run leaves for others, as a user meets it: exit codes, files and the one line that says what is
+// wrong.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -57,13 +58,14 @@ class CliOutputs : public testing::Test {
   static void SetUpTestSuite() {
     folder_ = fs::path(testing::TempDir()) / ("greta_cli_outputs_" + std::to_string(getpid()));
     fs::create_directories(folder_);
-    std::ofstream(at("suite.toml")) << "title = 'small'\nmodel = 'tiny'\nquant = 'q8_0'\nprompts = ['p0_short']\n"
-                                       "phases = ['prefill', 'decode0']\n[[arm]]\nname = 'baseline'\n"
-                                       "faults = ['v_cache.layer_base=0']\n[[arm]]\nname = 'fixed'\n"
-                                       "[[probe]]\nuse = 'stage_parity'\n";
+    std::ofstream(at("suite.toml"))
+        << "title = 'small'\nmodel = 'tiny'\nquant = 'q8_0'\nprompts = ['p0_short']\n"
+           "phases = ['prefill', 'decode0']\n[[arm]]\nname = 'baseline'\n"
+           "faults = ['v_cache.layer_base=0']\n[[arm]]\nname = 'fixed'\n"
+           "[[probe]]\nuse = 'stage_parity'\n";
     setenv("GITHUB_STEP_SUMMARY", at("summary.md").c_str(), 1);
-    ran_ = greta({"run", at("suite.toml"), "--out", at("run"), "--cache", at("cache"), "--threads", "2", "--pack",
-                  "--jsonl", "--format", "github"});
+    ran_ = greta({"run", at("suite.toml"), "--out", at("run"), "--cache", at("cache"), "--threads", "2",
+                  "--pack", "--jsonl", "--format", "github"});
     unsetenv("GITHUB_STEP_SUMMARY");
   }
   static void TearDownTestSuite() { fs::remove_all(folder_); }
@@ -75,13 +77,15 @@ class CliOutputs : public testing::Test {
 
 TEST_F(CliOutputs, ARunLeavesThemAll) {
   ASSERT_EQ(ran_.code, 1) << ran_.err << ran_.out;
-  for (const char* name : {"trace.h5", "trace.jsonl", "verdicts.json", "report.md", "analysis.txt", "junit.xml"}) {
+  for (const char* name :
+       {"trace.h5", "trace.jsonl", "verdicts.json", "report.md", "analysis.txt", "junit.xml"}) {
     EXPECT_TRUE(fs::exists(at("run/") + name)) << name;
     EXPECT_THAT(ran_.out, HasSubstr("wrote  " + at("run/") + name));
   }
   EXPECT_TRUE(fs::exists(at("run.tgz")));
-  EXPECT_THAT(ran_.out, AllOf(HasSubstr("wrote  " + at("run.tgz")), HasSubstr("\n::error title=FAIL baseline%3A"),
-                              HasSubstr("suite.toml,line=6::"), HasSubstr("\n::notice title=greta FAIL%3A small::")));
+  EXPECT_THAT(ran_.out,
+              AllOf(HasSubstr("wrote  " + at("run.tgz")), HasSubstr("\n::error title=FAIL baseline%3A"),
+                    HasSubstr("suite.toml,line=6::"), HasSubstr("\n::notice title=greta FAIL%3A small::")));
   EXPECT_THAT(content(at("summary.md")), StartsWith("## greta FAIL: small"));
   const auto result = reports::read_verdicts_json(at("run/verdicts.json"));
   for (const char* flag : {"--pack", "--jsonl", "--format", "github", "--out"})
@@ -96,7 +100,8 @@ TEST_F(CliOutputs, ARunIsRefusedBeforeItStarts) {
   };
   expect_refusal(with({"--out", at("o2"), "--format", "gitub"}), 2,
                  "greta run: unknown value of --format 'gitub'; did you mean 'github'?");
-  expect_refusal(with({"--out", at("o2"), "--jsonl", "--no-trace"}), 2, "greta run: --jsonl is made of the trace");
+  expect_refusal(with({"--out", at("o2"), "--jsonl", "--no-trace"}), 2,
+                 "greta run: --jsonl is made of the trace");
   EXPECT_FALSE(fs::exists(at("o2")));
   fs::create_directories(at("old"));
   std::ofstream(at("old.tgz")) << "somebody's";
@@ -113,18 +118,22 @@ TEST_F(CliOutputs, TraceExport) {
   const std::string made = content(at("run/trace.jsonl"));
   EXPECT_THAT(made, StartsWith("{\"event\":\"schema\""));
   EXPECT_EQ(greta({"trace", "export", at("run"), "-o", "-"}).out, made);
-  const Outcome exported = greta({"trace", "export", at("run/trace.h5"), "--format", "jsonl", "-o", at("x.jsonl")});
+  const Outcome exported =
+      greta({"trace", "export", at("run/trace.h5"), "--format", "jsonl", "-o", at("x.jsonl")});
   EXPECT_EQ(exported.code, 0) << exported.err;
   EXPECT_THAT(exported.out, StartsWith("wrote  " + at("x.jsonl") + ": "));
   EXPECT_EQ(content(at("x.jsonl")), made);
-  expect_refusal({"trace", "export", at("run")}, 2, "greta trace export: '" + at("run/trace.jsonl") + "' exists");
+  expect_refusal({"trace", "export", at("run")}, 2,
+                 "greta trace export: '" + at("run/trace.jsonl") + "' exists");
   expect_refusal({"trace", "export", at("run"), "--format", "jsonnl"}, 2,
                  "greta trace export: unknown value of --format 'jsonnl'; did you mean 'jsonl'?");
   expect_refusal({"trace", "export", at("none")}, 3, "greta trace export: ");
   fs::create_directories(at("bare"));
-  expect_refusal({"trace", "export", at("bare")}, 3, "greta trace export: " + at("bare") + " has no trace.h5");
+  expect_refusal({"trace", "export", at("bare")}, 3,
+                 "greta trace export: " + at("bare") + " has no trace.h5");
   expect_refusal({"trace", "export", at("suite.toml"), "-o", at("y.jsonl")}, 3, "greta trace export: ");
-  expect_refusal({"trace", "export", at("run"), "-o", at("no/x.jsonl")}, 4, "greta trace export: cannot write '");
+  expect_refusal({"trace", "export", at("run"), "-o", at("no/x.jsonl")}, 4,
+                 "greta trace export: cannot write '");
 }
 
 TEST_F(CliOutputs, AcceptsTheFixAndRefusesTheWayBack) {
@@ -138,8 +147,8 @@ TEST_F(CliOutputs, AcceptsTheFixAndRefusesTheWayBack) {
   expect_refusal({"accept", "--before", baseline, "--after", fixed, "-o", at("acc")}, 2,
                  "greta accept: '" + at("acc") + "' holds an acceptance already (acceptance.md)");
 
-  const Outcome refused =
-      greta({"accept", "--before", fixed, "--after", at("run/verdicts.json:baseline"), "-o", at("acc"), "--force", "--lang", "es"});
+  const Outcome refused = greta({"accept", "--before", fixed, "--after", at("run/verdicts.json:baseline"),
+                                 "-o", at("acc"), "--force", "--lang", "es"});
   EXPECT_EQ(refused.code, 1) << refused.err;
   EXPECT_TRUE(fs::exists(at("acc/acceptance.es.md")));
   EXPECT_FALSE(fs::exists(at("acc/acceptance.md"))) << "of the acceptance before";
@@ -152,7 +161,8 @@ TEST_F(CliOutputs, WhatCannotBeComparedHasNoVerdict) {
   const Outcome outcome =
       greta({"accept", "--before", at("run:baseline"), "--after", at("other.json:fixed"), "-o", at("acc4")});
   EXPECT_EQ(outcome.code, 4) << outcome.err;
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("no verdict: the models are not the same"), HasSubstr("\nNO VERDICT  ")));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("no verdict: the models are not the same"), HasSubstr("\nNO VERDICT  ")));
 }
 
 TEST_F(CliOutputs, AcceptIsHeldToItsArguments) {
@@ -160,15 +170,17 @@ TEST_F(CliOutputs, AcceptIsHeldToItsArguments) {
   expect_refusal({"accept", "--after", run + ":fixed"}, 2, "greta accept: --before is missing");
   expect_refusal({"accept", "--before", run + ":baselin", "--after", run + ":fixed"}, 2,
                  "greta accept: unknown arm of " + run + " in --before 'baselin'; did you mean 'baseline'?");
-  expect_refusal({"accept", "--before", run, "--after", run + ":fixed"}, 2,
-                 "greta accept: --before: " + run + " has 2 arms; say which: " + run + ":ARM (baseline, fixed)");
+  expect_refusal(
+      {"accept", "--before", run, "--after", run + ":fixed"}, 2,
+      "greta accept: --before: " + run + " has 2 arms; say which: " + run + ":ARM (baseline, fixed)");
   expect_refusal({"accept", "--before", at("none") + ":a", "--after", run + ":fixed"}, 3,
                  "greta accept: cannot open '" + at("none"));
   expect_refusal({"accept", "--before", at("suite.toml"), "--after", run + ":fixed"}, 3, "greta accept: '");
   expect_refusal({"accept", "--before", run + ":baseline", "--after", run + ":fixed", "--lang", "ee"}, 2,
                  "greta accept: unknown value of --lang 'ee'; did you mean 'en'?");
-  expect_refusal({"accept", "--before", run + ":baseline", "--after", run + ":fixed", "-o", at("suite.toml/x")}, 2,
-                 "greta accept: cannot write to '");
+  expect_refusal(
+      {"accept", "--before", run + ":baseline", "--after", run + ":fixed", "-o", at("suite.toml/x")}, 2,
+      "greta accept: cannot write to '");
   expect_refusal({"accept", "--before", run + ":fixed", "--after", run + ":fixed"}, 2,
                  "greta accept: --before and --after are the same arm of the same run");
 }

@@ -109,10 +109,11 @@ constexpr std::array<Topic, 6> kTopics = {{{"probes", list_probes},
 }  // namespace
 
 int list(const CommandLine& line, Streams& streams) {
-  const Options flags("greta list [probes|stages|suites|faults|prompts|presets|schema]",
-                      "What there is; without a topic, all of it. schema, which has to be asked for: the JSON schema of "
-                      "verdicts.json.",
-                      0, 1);
+  const Options flags(
+      "greta list [probes|stages|suites|faults|prompts|presets|schema]",
+      "What there is; without a topic, all of it. schema, which has to be asked for: the JSON schema of "
+      "verdicts.json.",
+      0, 1);
   const Given given = flags.parse(line.arguments);
   if (given.has("help")) {
     streams.out << flags.help();

@@ -10,18 +10,16 @@
 #include "cli/artefacts.hpp"
 #include "cli/commands.hpp"
 #include "cli/environment.hpp"
-#include "cli/github.hpp"
 #include "cli/looks.hpp"
 #include "cli/model_cache.hpp"
 #include "cli/options.hpp"
+#include "cli/outputs.hpp"
 #include "cli/suite_files.hpp"
 #include "datasets/error.hpp"
 #include "engine/faults/fault.hpp"
-#include "reports/pack.hpp"
 #include "reports/progress.hpp"
 #include "reports/table.hpp"
 #include "reports/terminal.hpp"
-#include "reports/trace_jsonl.hpp"
 #include "suites/runner.hpp"
 #include "suites/suite.hpp"
 
@@ -35,7 +33,8 @@ Options options() {
       "greta run [SUITE] [flags]",
       "Runs a suite (a name of `greta list suites`, or a .toml file; default: acceptance): the engine beside "
       "the reference, every stage\nof every layer compared. Leaves trace.h5, verdicts.json, report.md, "
-      "analysis.txt and junit.xml in the output directory.\nGRETA_QKV_FORCE_ROUTE=mfma|valu|auto and GRETA_QKV_FORCE_GEMM=gemm|gemv|auto "
+      "analysis.txt and junit.xml in the output directory.\nGRETA_QKV_FORCE_ROUTE=mfma|valu|auto and "
+      "GRETA_QKV_FORCE_GEMM=gemm|gemv|auto "
       "override unit and shape of every arm.",
       0, 1);
   options.flag("model,m", "PATH|PRESET", "a .gguf file, or a preset to synthesise (default: the suite's)")
@@ -51,11 +50,9 @@ Options options() {
       .flag("threads,j", "N", "workers (default: all cores)")
       .flag("order-seed", "N", "permutes the order in which the host machine runs lanes")
       .flag("no-trace", "", "leave no trace.h5")
-      .flag("jsonl", "", "also trace.jsonl, the trace as text (large): greta trace export makes it later, too")
-      .flag("pack", "", "also DIR.tgz: everything but the big tensors")
       .flag("cache", "DIR",
             "where synthesised models are kept (default: $XDG_CACHE_HOME/greta or ~/.cache/greta)");
-  add_format_flag(options);
+  add_output_flags(options);
   add_look_flags(options);
   return options;
 }
@@ -113,10 +110,8 @@ std::string model_file(const suites::Suite& suite, const Given& given, Streams& 
 }
 
 // An earlier run is not overwritten unawares. Returns whether the directory is new.
-bool prepare(const std::string& directory, bool force, bool pack) {
+bool prepare(const std::string& directory, bool force) {
   const bool is_new = !fs::exists(directory);
-  if (const std::string tgz = reports::pack_path(directory); pack && fs::exists(tgz) && !force)
-    fail_usage("'{}' exists; choose another directory with --out, or overwrite it with --force", tgz);
   make_writable(directory, "--out");
   for (const char* name : artefacts()) {
     const fs::path path = fs::path(directory) / name;
@@ -148,14 +143,11 @@ std::string rerun_of(const CommandLine& line, const std::string& suite) {
   bool named = false;
   for (size_t i = 0; i < line.arguments.size(); ++i) {
     const std::string& word = line.arguments[i];
-    if (word == "--out" || word == "-o" || word == "--format") {
-      ++i;
+    if (const size_t words = output_words(word); words > 0) {
+      i += words - 1;
       continue;
     }
-    const bool drop = word.starts_with("--out=") || (word.starts_with("-o") && !word.starts_with("--")) ||
-                      word.starts_with("--format=") || word == "--force" || word == "-f" || word == "--pack" ||
-                      word == "--jsonl";
-    if (!drop) text += " " + reports::shell_quoted(word);
+    text += " " + reports::shell_quoted(word);
     named |= word == suite;
   }
   return named ? text : text + " " + reports::shell_quoted(suite);
@@ -198,13 +190,13 @@ int run_suite(const CommandLine& line, Streams& streams) {
     return 0;
   }
   suites::RunOptions how = run_options(given, line);
-  check_format(given);
-  if (given.has("jsonl") && !how.keep_trace) fail_usage("--jsonl is made of the trace; leave out --no-trace");
+  check_output_flags(given);
   const reports::TerminalOptions looks = looks_of(given, streams);
   const suites::Suite suite = suite_of(given, streams);
   how.model_path = model_file(suite, given, streams);
   how.out_dir = given.text("out", default_directory(suite));
-  const bool is_new = prepare(how.out_dir, given.has("force"), given.has("pack"));
+  refuse_overwriting_pack(given, how.out_dir);
+  const bool is_new = prepare(how.out_dir, given.has("force"));
 
   reports::RunResult result;
   try {
@@ -218,17 +210,12 @@ int run_suite(const CommandLine& line, Streams& streams) {
   result.rerun = rerun_of(line, given.positional().empty() ? "acceptance" : given.positional().front());
   streams.out << reports::terminal_report(result, looks) << std::flush;
   write_reports(result, how.out_dir);
-  if (given.has("jsonl"))
-    reports::write_trace_jsonl(TraceReader(how.out_dir + "/trace.h5"), how.out_dir + "/trace.jsonl");
+  write_jsonl(given, how.out_dir);
   streams.out << "\n";
   for (const char* name : artefacts())
     if (fs::exists(fs::path(how.out_dir) / name))
       streams.out << fmt::format("wrote  {}/{}\n", how.out_dir, name);
-  if (given.has("pack")) {
-    const std::string tgz = reports::pack_path(how.out_dir);
-    reports::write_pack(how.out_dir, tgz);
-    streams.out << fmt::format("wrote  {}\n", tgz);
-  }
+  write_pack(given, how.out_dir, streams);
   print_format(given, result, reports::Language::english, streams);
   streams.out << "\n" << reports::verdict_line(result, looks.colours);
   return static_cast<int>(result.exit_code());

@@ -16,10 +16,11 @@ namespace {
 namespace fs = std::filesystem;
 
 Options options() {
-  Options options("greta trace export RUN [--format jsonl] [-o FILE]",
-                  "The trace of a run (its directory, or a trace.h5) as text, a line a tensor, in the vocabulary "
-                  "of the engine's original\nstage traces: phase, point, layer, hash, min, max, mean, sample.",
-                  1, 1);
+  Options options(
+      "greta trace export RUN [--format jsonl] [-o FILE]",
+      "The trace of a run (its directory, or a trace.h5) as text, a line a tensor, in the vocabulary "
+      "of the engine's original\nstage traces: phase, point, layer, hash, min, max, mean, sample.",
+      1, 1);
   options.flag("format", "jsonl", "of the export (default jsonl)")
       .flag("out,o", "FILE", "where to (default: trace.jsonl beside the trace; - is the standard output)")
       .flag("force,f", "", "overwrite FILE");

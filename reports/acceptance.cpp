@@ -21,7 +21,8 @@ using probes::Status;
 
 // What makes two findings one place: all of the key but the arm, which the fix is free to change (it stays
 // where whole runs are held against each other), and which of several findings of that key it is.
-using PlaceKey = std::tuple<std::string, std::string, std::string, std::string, int, std::string, std::string, int>;
+using PlaceKey =
+    std::tuple<std::string, std::string, std::string, std::string, int, std::string, std::string, int>;
 
 struct Paired {
   const Finding* before = nullptr;
@@ -38,8 +39,14 @@ void gather(const AcceptanceSide& side, const Finding* Paired::*half, Pairs& pai
   std::map<PlaceKey, int> seen;
   for (const auto& finding : side.run.findings) {
     if (!side.arm.empty() && finding.arm != side.arm) continue;
-    PlaceKey key{side.arm.empty() ? finding.arm : "", finding.probe, finding.mode, finding.prompt,
-                 finding.layer, finding.phase, finding.stage, 0};
+    PlaceKey key{side.arm.empty() ? finding.arm : "",
+                 finding.probe,
+                 finding.mode,
+                 finding.prompt,
+                 finding.layer,
+                 finding.phase,
+                 finding.stage,
+                 0};
     std::get<7>(key) = seen[key]++;
     auto& place = pairs.places[key];
     if (!place.before && !place.after) pairs.order.push_back(key);
@@ -103,7 +110,8 @@ void check_side(const AcceptanceSide& side, const Message& name, Acceptance& it)
 void check_identity(Acceptance& it) {
   const RunIdentity &a = it.before.run.identity, &b = it.after.run.identity;
   if (a.model_digest.empty() || a.model_digest != b.model_digest)
-    it.invalid.push_back(say("the models are not the same: {} before, {} after", a.model_digest, b.model_digest));
+    it.invalid.push_back(
+        say("the models are not the same: {} before, {} after", a.model_digest, b.model_digest));
   else
     it.controls.push_back(say("both sides ran the model {}", a.model_digest));
 }
@@ -123,10 +131,11 @@ void check_prompts(const Pairs& pairs, Acceptance& it) {
     const auto a = tokens(it.before, prompt), b = tokens(it.after, prompt);
     if (!a.empty() && a == b) continue;
     same = false;
-    it.invalid.push_back(say("the token ids of prompt {} are not the same: {} tokens before, {} after", prompt,
-                             a.size(), b.size()));
+    it.invalid.push_back(say("the token ids of prompt {} are not the same: {} tokens before, {} after",
+                             prompt, a.size(), b.size()));
   }
-  if (same) it.controls.push_back(say("the token ids of {} prompts are the same on both sides", prompts.size()));
+  if (same)
+    it.controls.push_back(say("the token ids of {} prompts are the same on both sides", prompts.size()));
 }
 
 void check_places(const Pairs& pairs, Acceptance& it) {
@@ -154,8 +163,8 @@ void check_places(const Pairs& pairs, Acceptance& it) {
   }
   if (pairs.places.empty()) it.invalid.push_back(say("no place was judged on either side"));
   if (it.invalid.size() == before_it)
-    it.controls.push_back(say("both sides judged the same {} places, in the same number of elements",
-                              pairs.places.size()));
+    it.controls.push_back(
+        say("both sides judged the same {} places, in the same number of elements", pairs.places.size()));
 }
 
 std::string bar_stage(const Finding& finding) { return is_weight(finding) ? "weights" : finding.stage; }
@@ -178,9 +187,12 @@ void add_bars(const Pairs& pairs, Acceptance& it) {
     place.before.add(*a);
     place.after.add(*b);
     const bool was = place.before.status == Status::pass, is = place.after.status == Status::pass;
-    if (was && !is) it.broken.push_back(std::move(place));
-    else if (!was && is) it.fixed.push_back(std::move(place));
-    else if (!was && !is) it.still_failing.push_back(std::move(place));
+    if (was && !is)
+      it.broken.push_back(std::move(place));
+    else if (!was && is)
+      it.fixed.push_back(std::move(place));
+    else if (!was && !is)
+      it.still_failing.push_back(std::move(place));
   }
   std::stable_sort(it.bars.begin(), it.bars.end(), [&](const Bar& a, const Bar& b) {
     return probe_order.at(a.probe) < probe_order.at(b.probe);

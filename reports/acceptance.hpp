@@ -61,7 +61,7 @@ enum class Decision { accepted, refused, none };
 struct Acceptance {
   AcceptanceSide before, after;
   Decision decision = Decision::none;
-  std::vector<Message> invalid;  // why there is no verdict, one sentence each
+  std::vector<Message> invalid;   // why there is no verdict, one sentence each
   std::vector<Message> controls;  // what was held equal before anything was compared
   int64_t places = 0;
   std::vector<Bar> bars;  // in the order of the pipeline, probe by probe

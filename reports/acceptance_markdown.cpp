@@ -40,8 +40,8 @@ class Document {
  public:
   Document(const Acceptance& it, Language language) : it_(it), language_(language) {}
   std::string text() const {
-    return title() + summary() + sides() + controls() + bars() + figures() + changes() + conclusion() + next_step() +
-           signatures();
+    return title() + summary() + sides() + controls() + bars() + figures() + changes() + conclusion() +
+           next_step() + signatures();
   }
 
  private:
@@ -50,8 +50,8 @@ class Document {
 
   std::string title() const {
     return fmt::format("# {}: {}\n\n",
-                       in(say("Acceptance of {}", escaped(it_.after.run.title.empty() ? it_.after.given
-                                                                                     : it_.after.run.title))),
+                       in(say("Acceptance of {}",
+                              escaped(it_.after.run.title.empty() ? it_.after.given : it_.after.run.title))),
                        in(decision_word(it_.decision)));
   }
 
@@ -82,7 +82,7 @@ class Document {
     add(say("device"), [](Side s) { return s.run.identity.device; });
     add(say("backend"), [](Side s) { return s.run.identity.backend; });
     add(say("reference"), [](Side s) { return s.run.reference; });
-    add(say("greta"), [](Side s) { return s.run.identity.greta_version; });
+    add(verbatim("greta"), [](Side s) { return s.run.identity.greta_version; });
     add(say("build"), [](Side s) { return s.run.identity.build; });
     add(say("created"), [](Side s) { return s.run.identity.created; });
     add(say("command"), [](Side s) { return s.run.identity.command_line; });
@@ -92,7 +92,8 @@ class Document {
   std::string controls() const {
     std::string out = heading(say("Controls"));
     for (const auto& line : it_.controls) out += "- " + escaped(in(line)) + "\n";
-    for (const auto& line : it_.invalid) out += "- **" + in(say("does not hold")) + "**: " + escaped(in(line)) + "\n";
+    for (const auto& line : it_.invalid)
+      out += "- **" + in(say("does not hold")) + "**: " + escaped(in(line)) + "\n";
     return out + "\n";
   }
 
@@ -104,18 +105,21 @@ class Document {
   std::string bars() const {
     if (it_.bars.empty()) return {};
     std::string out = heading(say("Every bar, before and after"));
-    out += in(say("A bar is one stage of one probe: the worst bound ratio of its places, max |error| / bound (at "
-                  "most 1 passes), and their largest mean absolute error (MAE). `✗`: out of bound, `?`: no "
-                  "verdict.")) +
-           "\n\n";
+    out +=
+        in(say(
+            "A bar is one stage of one probe: the worst bound ratio of its places, max |error| / bound (at "
+            "most 1 passes), and their largest mean absolute error (MAE). `✗`: out of bound, `?`: no "
+            "verdict.")) +
+        "\n\n";
     out += header({in(say("probe")), in(say("stage")), in(say("places")), in(say("ratio before")),
-                   in(say("ratio after")), in(say("MAE before")), in(say("MAE after")), in(say("verdict before")),
-                   in(say("verdict after")), in(say("change"))},
+                   in(say("ratio after")), in(say("MAE before")), in(say("MAE after")),
+                   in(say("verdict before")), in(say("verdict after")), in(say("change"))},
                   2);
     for (const auto& bar : it_.bars)
-      out += row({code(bar.probe), code(bar.stage), grouped(bar.places), judged(bar.before), judged(bar.after),
-                  fmt::format("{:.3g}", bar.before.mae), fmt::format("{:.3g}", bar.after.mae),
-                  upper_name(bar.before.status), upper_name(bar.after.status), in(name_of(bar.change()))});
+      out +=
+          row({code(bar.probe), code(bar.stage), grouped(bar.places), judged(bar.before), judged(bar.after),
+               fmt::format("{:.3g}", bar.before.mae), fmt::format("{:.3g}", bar.after.mae),
+               upper_name(bar.before.status), upper_name(bar.after.status), in(name_of(bar.change()))});
     return out + "\n";
   }
 
@@ -123,8 +127,8 @@ class Document {
     std::string out;
     for (const auto& table : it_.figures) {
       out += "### " + in(say("What {} measured", escaped(table.probe))) + "\n\n";
-      std::vector<std::string> names = {in(say("prompt")), in(say("phase")), in(say("layer")), in(say("stage")),
-                                        in(say("of")), ""};
+      std::vector<std::string> names = {in(say("prompt")), in(say("phase")), in(say("layer")),
+                                        in(say("stage")),  in(say("part")),  ""};
       const size_t left = names.size();
       for (const auto& name : table.names) names.push_back(escaped(name));
       out += header(names, left);
@@ -132,9 +136,10 @@ class Document {
       for (size_t i = 0; i < shown; ++i) {
         const auto& r = table.rows[i];
         for (const auto half : {&FigureRow::before, &FigureRow::after}) {
-          std::vector<std::string> cells = {escaped(r.prompt), escaped(r.phase), layer_text(r.layer), escaped(r.stage),
-                                            escaped(r.of),
-                                            in(half == &FigureRow::before ? say("before") : say("after"))};
+          std::vector<std::string> cells = {
+              escaped(r.prompt),   escaped(r.phase),
+              layer_text(r.layer), escaped(r.stage),
+              escaped(r.of),       in(half == &FigureRow::before ? say("before") : say("after"))};
           for (const auto& figure : r.*half) cells.push_back(escaped(figure_text(figure)));
           out += row(cells);
         }
@@ -149,7 +154,8 @@ class Document {
   std::string listed(const std::vector<ChangedPlace>& places) const {
     std::string out;
     for (size_t i = 0; i < std::min(places.size(), kListed); ++i)
-      out += fmt::format("- {}: {} → {}\n", code(places[i].key), judged(places[i].before), judged(places[i].after));
+      out += fmt::format("- {}: {} → {}\n", code(places[i].key), judged(places[i].before),
+                         judged(places[i].after));
     if (places.size() > kListed)
       out += "- " + in(say("and {} more, in acceptance.json", places.size() - kListed)) + "\n";
     return out;
@@ -160,7 +166,8 @@ class Document {
     std::string out;
     for (const auto& bar : it_.bars)
       if (bar.change() == Change::larger && bar.after.status == Status::pass)
-        out += fmt::format("- {} {}: {} → {}\n", code(bar.probe), code(bar.stage), judged(bar.before), judged(bar.after));
+        out += fmt::format("- {} {}: {} → {}\n", code(bar.probe), code(bar.stage), judged(bar.before),
+                           judged(bar.after));
     return out;
   }
 
@@ -181,8 +188,9 @@ class Document {
     if (const auto near = nearer(); !near.empty())
       out += "\n" + in(say("Within their bounds, and nearer to them than before:")) + "\n\n" + near;
     if (!it_.still_failing.empty())
-      out += "\n" + in(say("{} comparisons pass neither before nor after:",
-                           grouped(static_cast<int64_t>(it_.still_failing.size())))) +
+      out += "\n" +
+             in(say("{} comparisons pass neither before nor after:",
+                    grouped(static_cast<int64_t>(it_.still_failing.size())))) +
              "\n\n" + listed(it_.still_failing);
     return out + "\n";
   }
@@ -195,17 +203,21 @@ class Document {
                       "arithmetic sets it, on this model, these prompts and this device.",
                       grouped(it_.places))) +
                " " +
-               in(say("The evidence excludes that the fix broke a stage that passed before, in the places that were "
-                      "compared. It does not exclude faults in other models, prompts, positions or devices, nor any "
+               in(say("The evidence excludes that the fix broke a stage that passed before, in the places "
+                      "that were "
+                      "compared. It does not exclude faults in other models, prompts, positions or devices, "
+                      "nor any "
                       "that stay below the bounds."));
         break;
       case Decision::refused:
-        out += in(say("Measured: {} of {} comparisons do not pass after.",
-                      grouped(static_cast<int64_t>(it_.broken.size() + it_.still_failing.size())),
-                      grouped(it_.places))) +
-               " " +
-               in(say("The fix is not accepted. The evidence does not say that it did nothing: what got better is "
-                      "listed above."));
+        out +=
+            in(say("Measured: {} of {} comparisons do not pass after.",
+                   grouped(static_cast<int64_t>(it_.broken.size() + it_.still_failing.size())),
+                   grouped(it_.places))) +
+            " " +
+            in(say(
+                "The fix is not accepted. The evidence does not say that it did nothing: what got better is "
+                "listed above."));
         break;
       case Decision::none:
         out += in(say("There is no verdict, neither for nor against the fix: see the executive summary."));
@@ -215,10 +227,11 @@ class Document {
 
   std::string next_step() const {
     std::string out = heading(say("Next step"));
-    out += in(it_.decision == Decision::accepted  ? say("Sign below. To reproduce both sides:")
-              : it_.decision == Decision::refused ? say("Look at the first comparison that does not pass, and run "
-                                                        "both sides again after the next change:")
-                                                  : say("Make the two sides comparable, and run them again:"));
+    out += in(it_.decision == Decision::accepted ? say("Sign below. To reproduce both sides:")
+              : it_.decision == Decision::refused
+                  ? say("Look at the first comparison that does not pass, and run "
+                        "both sides again after the next change:")
+                  : say("Make the two sides comparable, and run them again:"));
     out += "\n\n```sh\n";
     for (const auto* side : {&it_.before, &it_.after})
       out += (side->run.rerun.empty() ? side->run.identity.command_line : side->run.rerun) + "\n";
@@ -240,6 +253,8 @@ class Document {
 
 }  // namespace
 
-std::string acceptance_markdown(const Acceptance& it, Language language) { return Document(it, language).text(); }
+std::string acceptance_markdown(const Acceptance& it, Language language) {
+  return Document(it, language).text();
+}
 
 }  // namespace greta::reports

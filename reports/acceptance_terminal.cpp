@@ -41,11 +41,13 @@ struct Writer {
     const size_t shown = std::min(from.rows.size(), kRows);
     for (size_t i = 0; i < shown; ++i) {
       const auto& row = from.rows[i];
-      const std::string place = fmt::format(
-          "{} {}{} {} {}", row.prompt, row.phase, row.layer < 0 ? "" : fmt::format(" {}", row.layer), row.stage, row.of);
+      const std::string place =
+          fmt::format("{} {}{} {} {}", row.prompt, row.phase,
+                      row.layer < 0 ? "" : fmt::format(" {}", row.layer), row.stage, row.of);
       for (const auto half : {&FigureRow::before, &FigureRow::after}) {
         const bool first = half == &FigureRow::before;
-        std::vector<TextCell> cells = {{first ? place : "", {}}, {in(first ? say("before") : say("after")), {}}};
+        std::vector<TextCell> cells = {{first ? place : "", {}},
+                                       {in(first ? say("before") : say("after")), {}}};
         for (const auto& figure : row.*half) cells.push_back({figure_text(figure), {}});
         table.add_row(std::move(cells));
       }

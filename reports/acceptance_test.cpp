@@ -20,7 +20,8 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 
-probes::Finding layout_finding(const std::string& arm, const std::string& prompt, const std::string& phase, bool good) {
+probes::Finding layout_finding(const std::string& arm, const std::string& prompt, const std::string& phase,
+                               bool good) {
   auto finding = example_finding(arm, phase, 5, "attn_out", 0.5);
   finding.probe = "v_layout";
   finding.mode = "";
@@ -41,7 +42,11 @@ RunResult b3_25() {
   run.title = "B3.25";
   run.findings.clear();
   run.controls.clear();
-  run.arms = {{"baseline", probes::Status::fail, "", "unit=auto shape=auto", {.verdict = "fail", .first = "attn_out"}},
+  run.arms = {{"baseline",
+               probes::Status::fail,
+               "",
+               "unit=auto shape=auto",
+               {.verdict = "fail", .first = "attn_out"}},
               {"fixed", probes::Status::pass, "", "unit=auto shape=auto"}};
   run.identity.prompt_tokens = {{"p0_short", {1, 2}}, {"p6_long", {1, 2, 3}}};
   for (const std::string arm : {"baseline", "fixed"})
@@ -56,8 +61,12 @@ RunResult b3_25() {
   return run;
 }
 
-Acceptance accepted() { return accept({"run:baseline", b3_25(), "baseline"}, {"run:fixed", b3_25(), "fixed"}); }
-Acceptance refused() { return accept({"run:fixed", b3_25(), "fixed"}, {"run:baseline", b3_25(), "baseline"}); }
+Acceptance accepted() {
+  return accept({"run:baseline", b3_25(), "baseline"}, {"run:fixed", b3_25(), "fixed"});
+}
+Acceptance refused() {
+  return accept({"run:fixed", b3_25(), "fixed"}, {"run:baseline", b3_25(), "baseline"});
+}
 
 Acceptance with(const std::function<void(RunResult& before, RunResult& after)>& change) {
   RunResult before = b3_25(), after = b3_25();
@@ -121,18 +130,28 @@ TEST(Acceptance, OtherModelsTokensAndPlacesGiveNoVerdict) {
        "the models are not the same: 00112233445566ff before, ff after"},
       {[](RunResult& a, RunResult& b) { a.identity.model_digest = b.identity.model_digest = ""; },
        "the models are not the same"},
-      {[](RunResult&, RunResult& b) { b.identity.prompt_tokens["p6_long"] = {1, 2, 4}; },
+      {[](RunResult&, RunResult& b) {
+         b.identity.prompt_tokens["p6_long"] = {1, 2, 4};
+       },
        "the token ids of prompt p6_long are not the same"},
       {[](RunResult& a, RunResult&) { a.identity.prompt_tokens.erase("p6_long"); },
        "the token ids of prompt p6_long are not the same: 0 tokens before, 3 after"},
-      {[](RunResult&, RunResult& b) { b.findings.pop_back(); --b.planned, --b.compared; },
+      {[](RunResult&, RunResult& b) {
+         b.findings.pop_back();
+         --b.planned, --b.compared;
+       },
        "judged before, but not after: p6_long/baseline/decode0/logits"},
-      {[](RunResult& a, RunResult&) { a.findings.erase(a.findings.begin()); --a.planned, --a.compared; },
+      {[](RunResult& a, RunResult&) {
+         a.findings.erase(a.findings.begin());
+         --a.planned, --a.compared;
+       },
        "judged after, but not before: p0_short/fixed/decode0/layer_05/attn_out v_layout"},
-      {[](RunResult&, RunResult& b) { b.findings.back().metrics.count = 12; }, "24 elements of [2, 3, 4] before, 12"},
+      {[](RunResult&, RunResult& b) { b.findings.back().metrics.count = 12; },
+       "24 elements of [2, 3, 4] before, 12"},
       {[](RunResult&, RunResult& b) { b.interrupted = interrupted_run().interrupted; },
        "after is INVALID: the run ended early: disk full: trace.h5"},
-      {[](RunResult& a, RunResult&) { --a.compared; }, "before is INVALID: 1 of 8 planned tensors were not compared"},
+      {[](RunResult& a, RunResult&) { --a.compared; },
+       "before is INVALID: 1 of 8 planned tensors were not compared"},
       {[](RunResult&, RunResult& b) { b.findings.back().metrics.bound_ratio = std::nan(""); },
        "after is INVALID: p6_long/fixed/decode0/logits"},
       {[](RunResult&, RunResult& b) {
@@ -145,7 +164,8 @@ TEST(Acceptance, OtherModelsTokensAndPlacesGiveNoVerdict) {
     EXPECT_EQ(it.decision, Decision::none) << reason;
     EXPECT_EQ(it.exit_code(), ExitCode::invalid);
     EXPECT_THAT(reasons(it), Contains(HasSubstr(reason)));
-    EXPECT_THAT(acceptance_markdown(it, Language::english), AllOf(HasSubstr("NO VERDICT"), Not(HasSubstr("ACCEPTED"))));
+    EXPECT_THAT(acceptance_markdown(it, Language::english),
+                AllOf(HasSubstr("NO VERDICT"), Not(HasSubstr("ACCEPTED"))));
   }
 }
 
@@ -178,19 +198,22 @@ TEST(Acceptance, TheFiguresStandBeforeAndAfter) {
   EXPECT_EQ(table.rows[3].prompt, "p6_long");
   EXPECT_EQ(table.rows[3].before[2]->value, 0.5);
   const std::string text = acceptance_markdown(it, Language::english);
-  EXPECT_THAT(text, HasSubstr("| p0\\_short | decode0 | 5 | attn\\_out | head 0 | before | neither | 0.25 | 0.5 |\n"
-                              "| p0\\_short | decode0 | 5 | attn\\_out | head 0 | after | row | 1.5e-08 | 2e-08 |"));
+  EXPECT_THAT(
+      text, HasSubstr("| p0\\_short | decode0 | 5 | attn\\_out | head 0 | before | neither | 0.25 | 0.5 |\n"
+                      "| p0\\_short | decode0 | 5 | attn\\_out | head 0 | after | row | 1.5e-08 | 2e-08 |"));
 }
 
 TEST(Acceptance, ThePaperCanBeSigned) {
   for (const Language language : {Language::english, Language::spanish}) {
     const std::string text = acceptance_markdown(accepted(), language);
-    EXPECT_THAT(text, AllOf(HasSubstr("`run:baseline`"), HasSubstr("`run:fixed`"), HasSubstr("00112233445566ff"),
-                            HasSubstr("\\_\\_\\_\\_")));
+    EXPECT_THAT(text, AllOf(HasSubstr("`run:baseline`"), HasSubstr("`run:fixed`"),
+                            HasSubstr("00112233445566ff"), HasSubstr("\\_\\_\\_\\_")));
   }
-  EXPECT_THAT(acceptance_markdown(accepted(), Language::english),
-              AllOf(HasSubstr("# Acceptance of B3.25: ACCEPTED"), HasSubstr("## Signatures"), HasSubstr("fixed |"),
-                    HasSubstr("| `v_layout` | `attn_out` | 2 | **✗4096** | 0.50 | 0.125 | 1e-08 | FAIL | PASS | fixed |")));
+  EXPECT_THAT(
+      acceptance_markdown(accepted(), Language::english),
+      AllOf(HasSubstr("# Acceptance of B3.25: ACCEPTED"), HasSubstr("## Signatures"), HasSubstr("fixed |"),
+            HasSubstr(
+                "| `v_layout` | `attn_out` | 2 | **✗4096** | 0.50 | 0.125 | 1e-08 | FAIL | PASS | fixed |")));
   EXPECT_THAT(acceptance_markdown(refused(), Language::english),
               AllOf(HasSubstr("REFUSED"), Not(HasSubstr("ACCEPTED")), HasSubstr("| broken |")));
 }

@@ -42,15 +42,17 @@ Message decision_sentence(const Acceptance& it) {
   switch (it.decision) {
     case Decision::accepted:
       if (it.fixed.empty())
-        return say("all {} comparisons pass after, as they did before: nothing was broken, and there was nothing "
-                   "to fix",
-                   places);
+        return say(
+            "all {} comparisons pass after, as they did before: nothing was broken, and there was nothing "
+            "to fix",
+            places);
       return say("{} comparisons that did not pass before do so after, and none of {} is out of its bound",
                  grouped(static_cast<int64_t>(it.fixed.size())), places);
     case Decision::refused:
-      return say("of {} comparisons {} that passed before do not pass after, and {} pass neither before nor after",
-                 places, grouped(static_cast<int64_t>(it.broken.size())),
-                 grouped(static_cast<int64_t>(it.still_failing.size())));
+      return say(
+          "of {} comparisons {} that passed before do not pass after, and {} pass neither before nor after",
+          places, grouped(static_cast<int64_t>(it.broken.size())),
+          grouped(static_cast<int64_t>(it.still_failing.size())));
     case Decision::none:
       break;
   }

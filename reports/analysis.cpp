@@ -50,7 +50,7 @@ Lines Analysis::cut(Lines lines, size_t most) const {
   if (lines.size() <= most) return lines;
   const size_t left_out = lines.size() - std::max<size_t>(most, 1) + 1;
   lines.resize(lines.size() - left_out);
-  lines.push_back(in(say("  … {} lines left out, see report.md", left_out)));
+  lines.push_back("  " + in(say("… {} lines left out, see report.md", left_out)));
   return lines;
 }
 
@@ -77,10 +77,10 @@ Lines Analysis::verdict() const {
   Lines out = {"", fmt::format("{}  {}", upper_name(verdict_of(run_)), run_.title),
                "  " + said(language_, counts_text(run_))};
   for (const auto& reason : invalid_reasons(run_))
-    out.push_back(in(say("  no verdict: {}", said(language_, reason))));
+    out.push_back("  " + in(say("no verdict: {}", said(language_, reason))));
   const auto hold = std::count_if(run_.controls.begin(), run_.controls.end(),
                                   [](const auto& c) { return c.status == Status::pass; });
-  out.push_back(in(say("  {} of {} controls hold", hold, run_.controls.size())));
+  out.push_back("  " + in(say("{} of {} controls hold", hold, run_.controls.size())));
   return cut(std::move(out), 16);
 }
 
@@ -109,7 +109,9 @@ std::string Analysis::wrong_side(const Finding& first) const {
     if (status_of(finding) == Status::pass) right.push_back(finding.phase);
   }
   if (wrong.empty()) return {};
-  if (right.empty()) return in(say("wrong in {}, which is every phase that was judged", fmt::format("{}", fmt::join(wrong, ", "))));
+  if (right.empty())
+    return in(
+        say("wrong in {}, which is every phase that was judged", fmt::format("{}", fmt::join(wrong, ", "))));
   return in(say("wrong in {}, right in {}", fmt::format("{}", fmt::join(wrong, ", ")),
                 fmt::format("{}", fmt::join(right, ", "))));
 }
@@ -121,13 +123,14 @@ Lines Analysis::divergences(const ArmResult& arm) const {
                                     [](const auto* f) { return status_of(*f) == Status::fail; });
     if (first == prompt.findings.end()) continue;
     const Finding& f = **first;
-    out.push_back(in(say("  first divergence: {}", f.key())));
+    out.push_back("  " + in(say("first divergence: {}", f.key())));
     if (const auto message = said(language_, f.message); !message.empty()) out.push_back("    " + message);
-    out.push_back(in(say("    ratio {} (certain {}), MAE {}", ratio_text(f.metrics.bound_ratio),
+    out.push_back("    " +
+                  in(say("ratio {} (certain {}), MAE {}", ratio_text(f.metrics.bound_ratio),
                          ratio_text(f.metrics.certain_ratio), fmt::format("{:.3g}", f.metrics.mae))));
     if (const auto side = wrong_side(f); !side.empty()) out.push_back("    " + side);
     if (const auto command = rerun_command(run_, f); !command.empty())
-      out.push_back(in(say("    rerun: {}", command)));
+      out.push_back("    " + in(say("rerun: {}", command)));
   }
   return cut(std::move(out), 20);
 }
@@ -136,7 +139,7 @@ Lines Analysis::causes(const ArmResult& arm) const {
   Lines out;
   for (const auto& explanation : run_.explanations)
     if (explanation.arm == arm.name)
-      out.push_back(in(say("  {}: {}", explanation.stage, said(language_, explanation.conclusion()))));
+      out.push_back("  " + explanation.stage + ": " + said(language_, explanation.conclusion()));
   return cut(std::move(out), 10);
 }
 
@@ -148,15 +151,17 @@ Lines Analysis::mae_table(const ArmResult& arm) const {
     bool (*wanted)(const Finding&);
   };
   const Column columns[] = {
-      {say("prefill_last ↔ decode0"),
+      {verbatim("prefill_last ↔ decode0"),
        [](const Finding& f) { return f.probe == "phase_parity" && in_phase(f, "decode0"); }},
-      {say("prefill"), [](const Finding& f) { return f.mode == "local" && in_phase(f, "prefill"); }},
-      {say("prefill_last"), [](const Finding& f) { return f.mode == "local" && in_phase(f, "prefill_last"); }},
-      {say("decode0"), [](const Finding& f) { return f.mode == "local" && in_phase(f, "decode0"); }}};
+      {verbatim("prefill"), [](const Finding& f) { return f.mode == "local" && in_phase(f, "prefill"); }},
+      {verbatim("prefill_last"),
+       [](const Finding& f) { return f.mode == "local" && in_phase(f, "prefill_last"); }},
+      {verbatim("decode0"), [](const Finding& f) { return f.mode == "local" && in_phase(f, "decode0"); }}};
   std::vector<std::string> header = {in(say("MAE, worst of prompts and layers"))};
   std::vector<FindingRefs> chosen;
   for (const auto& column : columns) {
-    auto findings = select(of(arm), [&](const Finding& f) { return f.metrics.count > 0 && column.wanted(f); });
+    auto findings =
+        select(of(arm), [&](const Finding& f) { return f.metrics.count > 0 && column.wanted(f); });
     if (findings.empty()) continue;
     header.push_back(in(column.name));
     chosen.push_back(std::move(findings));
@@ -189,7 +194,7 @@ Lines Analysis::details(const ArmResult& arm) const {
   Lines out = {"", in(say("arm {}", arm.name))};
   const auto add = [&](Lines lines) { out.insert(out.end(), lines.begin(), lines.end()); };
   const Lines first = divergences(arm);
-  if (first.empty()) out.push_back(in(say("  no divergence")));
+  if (first.empty()) out.push_back("  " + in(say("no divergence")));
   add(first);
   add(causes(arm));
   add(mae_table(arm));

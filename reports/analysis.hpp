@@ -1,6 +1,6 @@
-// analysis.txt: the run as an engineer would paste it into a ticket. Identity, verdict, for each arm and prompt
-// the first divergence and the wrong side, MAE per stage, proved causes, rerun commands; at most 150 lines,
-// what is cut is said.
+// analysis.txt: the run as an engineer would paste it into a ticket. Identity, verdict, for each arm and
+// prompt the first divergence and the wrong side, MAE per stage, proved causes, rerun commands; at most 150
+// lines, what is cut is said.
 #pragma once
 
 #include <string>

@@ -20,9 +20,10 @@ TEST(Analysis, SaysWhereItDivergesAndWhichSideIsWrong) {
   const std::string text = analysis_report(explained_run());
   EXPECT_THAT(text, AllOf(HasSubstr("GRETA Verify 0.1.0"), HasSubstr("mini.gguf (00112233445566ff)"),
                           HasSubstr("FAIL  acceptance"), HasSubstr("3 of 3 controls hold")));
-  EXPECT_THAT(text, AllOf(HasSubstr("first divergence: p0_short/valu/decode0/layer_01/q stage_parity(local)"),
-                          HasSubstr("wrong in decode0, right in prefill"), HasSubstr("q: "),
-                          HasSubstr("weight_layout=col"), HasSubstr("--only 'p0_short/valu/decode0/layer_01/q")));
+  EXPECT_THAT(text,
+              AllOf(HasSubstr("first divergence: p0_short/valu/decode0/layer_01/q stage_parity(local)"),
+                    HasSubstr("wrong in decode0, right in prefill"), HasSubstr("q: "),
+                    HasSubstr("weight_layout=col"), HasSubstr("--only 'p0_short/valu/decode0/layer_01/q")));
   EXPECT_THAT(text, HasSubstr("arm auto\n  no divergence"));
   EXPECT_LT(text.find("arm valu\n"), text.find("arm auto\n")) << "what fails comes first";
 }
@@ -44,8 +45,9 @@ TEST(Analysis, ThePhasesAreHeldAgainstEachOther) {
 }
 
 TEST(Analysis, NoVerdictSaysWhy) {
-  EXPECT_THAT(analysis_report(interrupted_run()), AllOf(HasSubstr("INVALID  acceptance"),
-                                                        HasSubstr("no verdict: the run ended early: disk full")));
+  EXPECT_THAT(
+      analysis_report(interrupted_run()),
+      AllOf(HasSubstr("INVALID  acceptance"), HasSubstr("no verdict: the run ended early: disk full")));
 }
 
 TEST(Analysis, FitsATicket) {

@@ -13,8 +13,6 @@ namespace {
 using probes::Finding;
 using probes::Status;
 
-constexpr Language kLanguage = Language::english;
-
 struct Annotation {
   std::string title, arm, text;
 };
@@ -30,30 +28,31 @@ std::string escaped(std::string_view text, std::string_view characters) {
   return out;
 }
 
-Annotation annotation_of(const RunResult& run, const Finding& finding) {
-  std::string text = finding.key() + "\n" + said(kLanguage, finding.message);
+Annotation annotation_of(const RunResult& run, const Finding& finding, Language language) {
+  std::string text = finding.key() + "\n" + said(language, finding.message);
   if (finding.metrics.count > 0)
-    text += "\n" + in(kLanguage, say("worst element: {}", said(kLanguage, worst_element(finding))));
+    text += "\n" + in(language, say("worst element: {}", said(language, worst_element(finding))));
   if (const auto command = rerun_command(run, finding); !command.empty())
-    text += "\n" + in(kLanguage, say("rerun: {}", command));
+    text += "\n" + in(language, say("rerun: {}", command));
   const std::string where = finding.stage.empty() ? finding.probe : finding.stage;
-  const std::string layer = finding.layer < 0 ? "" : fmt::format(" layer {}", finding.layer);
-  return {fmt::format("{} {}: {}{} {}", upper_name(status_of(finding)), finding.arm, case_name(finding), layer, where),
+  const std::string layer = finding.layer < 0 ? "" : " " + in(language, say("layer {}", finding.layer));
+  return {fmt::format("{} {}: {}{} {}", upper_name(status_of(finding)), finding.arm, case_name(finding),
+                      layer, where),
           finding.arm, text};
 }
 
 // In the order in which they are worth one of the ten places.
-std::vector<Annotation> annotations_of(const RunResult& run) {
+std::vector<Annotation> annotations_of(const RunResult& run, Language language) {
   std::vector<Annotation> out, later;
   if (verdict_of(run) == Status::invalid)
     for (const auto& reason : invalid_reasons(run))
-      out.push_back({"INVALID: no verdict", "", said(kLanguage, reason)});
+      out.push_back({in(language, say("INVALID: no verdict")), "", said(language, reason)});
   for (const auto& arm : run.arms) {
     const Status outcome = outcome_of(run, arm);
     if (outcome == Status::pass) continue;
     if (arm.expect.any()) {
-      out.push_back({fmt::format("{} {}: not what the suite expects", upper_name(outcome), arm.name), arm.name,
-                     unmet(run, arm, kLanguage)});
+      out.push_back({in(language, say("{} {}: not what the suite expects", upper_name(outcome), arm.name)),
+                     arm.name, unmet(run, arm, language)});
       continue;
     }
     const auto bad = select(all_findings(run), [&](const Finding& finding) {
@@ -61,7 +60,7 @@ std::vector<Annotation> annotations_of(const RunResult& run) {
     });
     bool first = true;
     for (const auto& at : group_by(bad, case_name)) {
-      (first ? out : later).push_back(annotation_of(run, *at.findings.front()));
+      (first ? out : later).push_back(annotation_of(run, *at.findings.front(), language));
       first = false;
     }
   }
@@ -95,16 +94,18 @@ std::string cell(std::string_view text) { return text.empty() ? "—" : "`" + es
 std::string github_data(std::string_view text) { return escaped(text, "%\r\n"); }
 std::string github_property(std::string_view text) { return escaped(text, "%\r\n:,"); }
 
-std::string github_annotations(const RunResult& run, const SuitePlace& place) {
-  const auto all = annotations_of(run);
+std::string github_annotations(const RunResult& run, const SuitePlace& place, Language language) {
+  const auto all = annotations_of(run, language);
   std::string out;
   for (size_t i = 0; i < std::min(all.size(), kGithubErrors); ++i) out += line_of(all[i], place);
-  std::string notice = said(kLanguage, counts_text(run));
+  std::string notice = said(language, counts_text(run));
   if (all.size() > kGithubErrors)
-    notice += in(kLanguage, say("; {} more annotations are left out, see report.md", all.size() - kGithubErrors));
-  return out + fmt::format("::notice title={}::{}\n",
-                           github_property(fmt::format("greta {}: {}", upper_name(verdict_of(run)), run.title)),
-                           github_data(notice));
+    notice += "; " + in(language,
+                        say("{} more annotations are left out, see report.md", all.size() - kGithubErrors));
+  return out +
+         fmt::format("::notice title={}::{}\n",
+                     github_property(fmt::format("greta {}: {}", upper_name(verdict_of(run)), run.title)),
+                     github_data(notice));
 }
 
 std::string github_summary(const RunResult& run, Language language) {
@@ -112,8 +113,8 @@ std::string github_summary(const RunResult& run, Language language) {
   std::string out = fmt::format("## greta {}: {}\n\n{}.\n\n", upper_name(verdict_of(run)), run.title,
                                 said(language, counts_text(run)));
   for (const auto& reason : invalid_reasons(run)) out += "- " + said(language, reason) + "\n";
-  out += fmt::format("\n| {} | {} | {} | {} | {} |\n| --- | --- | --- | --- | --- |\n", t(say("arm")), t(say("verdict")),
-                     t(say("expected")), t(say("first failing")), t(say("explained as")));
+  out += fmt::format("\n| {} | {} | {} | {} | {} |\n| --- | --- | --- | --- | --- |\n", t(say("arm")),
+                     t(say("verdict")), t(say("expected")), t(say("first failing")), t(say("explained as")));
   for (const auto& arm : run.arms) {
     const Finding* first = first_failing(run, arm);
     const std::string expected = !arm.expect.any() ? "—"
@@ -122,11 +123,14 @@ std::string github_summary(const RunResult& run, Language language) {
                                      : escaped_pipe(unmet(run, arm, language));
     out += fmt::format("| {} | {} | {} | {} | {} |\n", cell(arm.name),
                        upper_name(probes::worse(arm.status, conclude_arm(run, arm.name))), expected,
-                       cell(first ? first->key() : ""), cell(fmt::format("{}", fmt::join(causes_of(run, arm.name), ", "))));
+                       cell(first ? first->key() : ""),
+                       cell(fmt::format("{}", fmt::join(causes_of(run, arm.name), ", "))));
   }
-  out += "\n" + t(say("Model {} ({}), device {}, greta {} ({}).", cell(run.identity.model_digest),
-                      run.identity.model_path, run.identity.device, run.identity.greta_version, run.identity.build)) +
-         "\n";
+  out +=
+      "\n" +
+      t(say("Model {} ({}), device {}, greta {} ({}).", cell(run.identity.model_digest),
+            run.identity.model_path, run.identity.device, run.identity.greta_version, run.identity.build)) +
+      "\n";
   if (!run.rerun.empty()) out += fmt::format("\n```sh\n{}\n```\n", run.rerun);
   return out;
 }

@@ -11,7 +11,8 @@
 
 namespace greta::reports {
 
-// Where the annotations point to: the suite's file, from the root of the repository, and the line of each arm.
+// Where the annotations point to: the suite's file, from the root of the repository, and the line of each
+// arm.
 struct SuitePlace {
   std::string file;
   std::map<std::string, int> arm_lines;
@@ -22,7 +23,7 @@ inline constexpr size_t kGithubErrors = 10;
 
 // One "::error …" line for each reason why there is no verdict, each expectation that did not come, and the
 // first failing comparison of each arm and case (of each arm first); then "::notice …" with the verdict.
-std::string github_annotations(const RunResult& run, const SuitePlace& place);
+std::string github_annotations(const RunResult& run, const SuitePlace& place, Language language);
 std::string github_summary(const RunResult& run, Language language);
 
 // What GitHub's runner decodes: %25 %0D %0A, in properties %3A %2C, too.

@@ -22,7 +22,7 @@ using ::testing::StartsWith;
 const SuitePlace kPlace{"suites/acceptance.toml", {{"auto", 7}, {"valu", 11}}};
 
 std::vector<std::string> lines(const RunResult& run, const std::string& prefix) {
-  std::istringstream text(github_annotations(run, kPlace));
+  std::istringstream text(github_annotations(run, kPlace, Language::english));
   std::vector<std::string> out;
   for (std::string line; std::getline(text, line);) {
     EXPECT_THAT(line, StartsWith("::")) << "a line that GitHub would not read";
@@ -44,8 +44,9 @@ TEST(Github, AFailureIsAnErrorAtItsArm) {
                                           "file=suites/acceptance.toml,line=11::"),
                                HasSubstr("5 of 24 elements are out of bound%0Aworst element: "),
                                HasSubstr("%0Arerun: greta run acceptance --model mini.gguf --only")));
-  EXPECT_THAT(lines(failing_run(), "::notice "),
-              ElementsAre(AllOf(StartsWith("::notice title=greta FAIL%3A acceptance::"), HasSubstr("2 fail"))));
+  EXPECT_THAT(
+      lines(failing_run(), "::notice "),
+      ElementsAre(AllOf(StartsWith("::notice title=greta FAIL%3A acceptance::"), HasSubstr("2 fail"))));
 }
 
 TEST(Github, APassIsANoticeAlone) {
@@ -71,7 +72,8 @@ TEST(Github, WhatWasPlantedIsNoError) {
                                 HasSubstr("came fail, first at q"))));
 }
 
-// GitHub shows ten errors a step: the first of each arm comes before the second of any, and the rest is counted.
+// GitHub shows ten errors a step: the first of each arm comes before the second of any, and the rest is
+// counted.
 TEST(Github, TenErrorsAtMost) {
   RunResult run = passing_run();
   run.findings.clear();

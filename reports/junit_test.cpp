@@ -93,8 +93,9 @@ TEST(Junit, ErrorsAndFailuresAreTheExitCode) {
 
 TEST(Junit, AFailureSaysWhatAndWhere) {
   const auto document = parsed(failing_run());
-  const auto failed = suite(document, "valu").find_child_by_attribute("testcase", "name",
-                                                                      "p0_short decode0 stage_parity (local)");
+  const auto failed =
+      suite(document, "valu")
+          .find_child_by_attribute("testcase", "name", "p0_short decode0 stage_parity (local)");
   ASSERT_TRUE(failed);
   EXPECT_STREQ(failed.attribute("classname").value(), "acceptance.valu");
   const auto failure = failed.child("failure");
@@ -114,11 +115,12 @@ TEST(Junit, AnArmOfWhichSomethingIsExpectedIsJudgedByThat) {
   const auto arm = suite(met, "valu");
   EXPECT_EQ(arm.attribute("tests").as_int(), 3);
   EXPECT_EQ(arm.attribute("failures").as_int(), 0);
-  EXPECT_THAT(arm.child("system-out").text().get(),
-              AllOf(HasSubstr("judged by what the suite expects of it"), HasSubstr("2 of its 13 findings fail")));
+  EXPECT_THAT(arm.child("system-out").text().get(), AllOf(HasSubstr("judged by what the suite expects of it"),
+                                                          HasSubstr("2 of its 13 findings fail")));
   const auto unmet = parsed(planted_run({"fail", "k", "weight_layout=col", {}}));
   EXPECT_FALSE(suite(unmet, "valu").child("testcase").child("failure")) << "it failed, as expected";
-  const auto first = suite(unmet, "valu").find_child_by_attribute("testcase", "name", "expected first failing stage: k");
+  const auto first =
+      suite(unmet, "valu").find_child_by_attribute("testcase", "name", "expected first failing stage: k");
   EXPECT_THAT(first.child("failure").attribute("message").value(), HasSubstr("came fail, first at q"));
 }
 

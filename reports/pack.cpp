@@ -73,7 +73,8 @@ class Tar {
       data(block.data(), static_cast<size_t>(file.gcount()));
       done += static_cast<uintmax_t>(file.gcount());
     }
-    if (done != size || file.bad()) fail_input("'{}' changed while it was packed; pack it again", from.string());
+    if (done != size || file.bad())
+      fail_input("'{}' changed while it was packed; pack it again", from.string());
   }
 
   void close() {
@@ -84,7 +85,7 @@ class Tar {
  private:
   void header(const std::string& name, unsigned type, int mode, uintmax_t size) {
     const std::unique_ptr<archive_entry, decltype(&archive_entry_free)> entry(archive_entry_new(),
-                                                                             archive_entry_free);
+                                                                              archive_entry_free);
     archive_entry_set_pathname(entry.get(), name.c_str());
     archive_entry_set_filetype(entry.get(), type);
     archive_entry_set_perm(entry.get(), static_cast<mode_t>(mode));
@@ -119,7 +120,8 @@ std::vector<fs::path> contents(const fs::path& directory) {
   std::vector<fs::path> out;
   for (const auto& entry : fs::recursive_directory_iterator(directory)) {
     if (entry.is_symlink() || (!entry.is_regular_file() && !entry.is_directory()))
-      fail_input("'{}' is neither a file nor a folder, and cannot be packed; remove it", entry.path().string());
+      fail_input("'{}' is neither a file nor a folder, and cannot be packed; remove it",
+                 entry.path().string());
     out.push_back(entry.path().lexically_relative(directory));
   }
   std::sort(out.begin(), out.end());

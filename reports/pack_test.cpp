@@ -41,7 +41,9 @@ std::string output_of(const std::string& command) {
 
 class Pack : public testing::Test {
  protected:
-  Pack() : folder_(fs::path(testing::TempDir()) / ("greta_pack_" + std::to_string(getpid()))), run_(folder_ / "b3_25") {
+  Pack()
+      : folder_(fs::path(testing::TempDir()) / ("greta_pack_" + std::to_string(getpid()))),
+        run_(folder_ / "b3_25") {
     fs::remove_all(folder_);
     fs::create_directories(run_ / "plots");
     write_verdicts_json(failing_run(), run_ / "verdicts.json");
@@ -57,9 +59,14 @@ class Pack : public testing::Test {
   void write_trace() const {
     TraceWriter writer(run_ / "trace.h5", {.model_digest = "00ff", .created = "2026-11-21T08:00:00Z"});
     for (const int layer : {0, 1})
-      writer.submit({{"p0", "auto", "prefill", layer, "q"},
-                     std::make_shared<const Tensor>(Tensor::from_f32({2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6})),
-                     "S,D", {0, 1}, "", "matmul", "op=matmul"});
+      writer.submit(
+          {{"p0", "auto", "prefill", layer, "q"},
+           std::make_shared<const Tensor>(Tensor::from_f32({2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6})),
+           "S,D",
+           {0, 1},
+           "",
+           "matmul",
+           "op=matmul"});
     writer.close();
   }
   std::string tgz() const { return folder_ / "b3_25.tgz"; }
@@ -104,7 +111,8 @@ TEST_F(Pack, TheIndexSaysWhatTheTraceHolds) {
   EXPECT_EQ(index["tensors"][1]["bytes"], 24);
   EXPECT_EQ(index["tensors"][0]["xxh3"], index["tensors"][1]["xxh3"]) << "the same values";
   if (output_of("command -v xxh128sum xxhsum || true").find("xxhsum") != std::string::npos)
-    EXPECT_THAT(output_of("xxhsum -H3 " + (run_ / "trace.h5").string()), HasSubstr(index["xxh3"].get<std::string>()));
+    EXPECT_THAT(output_of("xxhsum -H3 " + (run_ / "trace.h5").string()),
+                HasSubstr(index["xxh3"].get<std::string>()));
 }
 
 TEST_F(Pack, TheSameRunGivesTheSameBytes) {
@@ -115,7 +123,8 @@ TEST_F(Pack, TheSameRunGivesTheSameBytes) {
   fs::permissions(run_ / "report.md", fs::perms::owner_all);
   write_pack(run_, tgz());
   EXPECT_EQ(content(tgz()), first);
-  EXPECT_THAT(output_of("TZ=UTC tar -tvzf " + tgz()), AllOf(HasSubstr("2026-11-21 08:00"), HasSubstr("greta/greta")));
+  EXPECT_THAT(output_of("TZ=UTC tar -tvzf " + tgz()),
+              AllOf(HasSubstr("2026-11-21 08:00"), HasSubstr("greta/greta")));
   write("report.md", "# Report\n");
   write_pack(run_, tgz());
   EXPECT_NE(content(tgz()), first);
@@ -138,7 +147,8 @@ TEST_F(Pack, NothingIsLeftOutInSilence) {
 TEST_F(Pack, AFullDiskLeavesNothing) {
   std::string noise(2'000'000, 0);
   uint64_t state = 1;
-  for (auto& c : noise) c = static_cast<char>((state = state * 6364136223846793005ULL + 1442695040888963407ULL) >> 56);
+  for (auto& c : noise)
+    c = static_cast<char>((state = state * 6364136223846793005ULL + 1442695040888963407ULL) >> 56);
   write("noise.bin", noise);
   rlimit limit{};
   getrlimit(RLIMIT_FSIZE, &limit);

@@ -44,7 +44,7 @@ std::string trace_index(const std::string& path) {
   text.erase(text.rfind("\n}"));
   text += ",\n \"tensors\": [";
   const char* separator = "\n  ";
-  for (const auto& key : trace.keys()) {  // a line each
+  for (const auto& key : trace.keys()) {         // a line each
     const TraceRecord record = trace.read(key);  // which holds its bytes against their digest
     const Json line = {{"path", key.path()},
                        {"shape", record.tensor->shape()},

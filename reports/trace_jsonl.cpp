@@ -17,9 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
+std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 template <typename T>
 std::string number(T value) {
@@ -79,8 +77,9 @@ std::string schema_line(const TraceReader& trace) {
                   {"schema", "greta/trace-jsonl"},
                   {"schema_version", kTraceJsonlSchema},
                   {"complete", trace.complete()},
-                  {"hash", "64 bits over the first 256 floats: basis 1469598103934665603, prime 1099511628211, "
-                           "XOR of 32-bit words"},
+                  {"hash",
+                   "64 bits over the first 256 floats: basis 1469598103934665603, prime 1099511628211, "
+                   "XOR of 32-bit words"},
                   {"sample_window", kTraceSample},
                   {"statistics", "whole tensor, finite values"},
                   {"greta_version", id.greta_version},
@@ -119,21 +118,22 @@ std::string line_of(const TraceRecord& record, const RunIdentity& identity) {
   const std::vector<float> sample(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(sampled));
   const Statistics s = statistics_of(values);
   const bool weight = key.prompt == "weights" && key.phase.empty();
-  std::string out = fmt::format(
-      "{{\"event\":\"stage_trace\",\"phase\":{},\"point\":{},\"layer\":{},\"step\":{}{}", text_of(key.phase),
-      text_of(weight ? "weight/" + key.stage : point_of(key.stage)), key.layer, step_of(key.phase),
-      place_of(record, identity));
+  std::string out =
+      fmt::format("{{\"event\":\"stage_trace\",\"phase\":{},\"point\":{},\"layer\":{},\"step\":{}{}",
+                  text_of(key.phase), text_of(weight ? "weight/" + key.stage : point_of(key.stage)),
+                  key.layer, step_of(key.phase), place_of(record, identity));
   out += fmt::format(
       ",\"sample_n\":{},\"hash\":{},\"min\":{},\"max\":{},\"mean\":{},\"abs_sum\":{},\"nz_count\":{},"
       "\"sample\":[",
-      sampled, sample_hash(sample), number(s.min), number(s.max), number(s.mean()), number(s.abs_sum), s.nonzero);
+      sampled, sample_hash(sample), number(s.min), number(s.max), number(s.mean()), number(s.abs_sum),
+      s.nonzero);
   for (size_t i = 0; i < sampled; ++i) out.append(i ? "," : "").append(number(sample[i]));
   out += fmt::format(
       "],\"prompt_id\":{},\"arm\":{},\"stage\":{},\"shape\":{},\"count\":{},\"window\":{},\"dtype\":{},"
       "\"kernel\":{},\"nan_count\":{},\"inf_count\":{}}}\n",
-      text_of(key.prompt), text_of(key.arm), text_of(key.stage), text_of(record.tensor->shape()), values.size(),
-      text_of(window_of(record, sampled)), text_of(name_of(record.tensor->dtype())), text_of(record.kernel), s.nan,
-      s.inf);
+      text_of(key.prompt), text_of(key.arm), text_of(key.stage), text_of(record.tensor->shape()),
+      values.size(), text_of(window_of(record, sampled)), text_of(name_of(record.tensor->dtype())),
+      text_of(record.kernel), s.nan, s.inf);
   return out;
 }
 

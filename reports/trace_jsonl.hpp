@@ -6,10 +6,12 @@
 // (embed_out, x_after_attn, mlp_out, …; a stage that they did not have keeps ours). What the originals lacked
 // stands behind it: prompt_id, arm, shape, count, window, stage, kernel, nan_count, inf_count.
 //
-// - sample: the first 256 values, sample_n of them; hash is over just these (window says so), so a line can be
+// - sample: the first 256 values, sample_n of them; hash is over just these (window says so), so a line can
+// be
 //   checked against itself. The hash is the originals': see sample_hash.
 // - min, max, mean, abs_sum and nz_count are of the whole tensor, in float64, of the values that are finite.
-// - pos_id is the position of the last row, seq_len = pos_id + 1; token_id, where the prompt reaches it, is the
+// - pos_id is the position of the last row, seq_len = pos_id + 1; token_id, where the prompt reaches it, is
+// the
 //   token there. step: 0 in prefill, N + 1 in decodeN.
 // - NaN and infinities are the strings "NaN", "Infinity", "-Infinity".
 #pragma once

@@ -21,18 +21,38 @@ using Json = nlohmann::json;
 class TraceJsonl : public testing::Test {
  protected:
   TraceJsonl() : path_(testing::TempDir() + "greta_jsonl_" + std::to_string(getpid()) + ".h5") {
-    TraceWriter writer(path_, {.greta_version = "0.1.0", .model_digest = "00ff", .created = "2026-11-21T08:00:00Z"});
+    TraceWriter writer(path_,
+                       {.greta_version = "0.1.0", .model_digest = "00ff", .created = "2026-11-21T08:00:00Z"});
     writer.set_prompt_tokens("p0", std::vector<int32_t>{7, 8, 9});
     std::vector<float> rows(300);
     for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(i) * 0.1F - 7;
-    writer.submit({{"p0", "auto", "prefill", 3, "attn_residual"}, tensor({3, 100}, rows), "S,D", {0, 1, 2}, "", "add<1>", "op=add"});
-    writer.submit({{"p0", "auto", "decode1", -1, "embed"}, tensor({1, 2}, {0, -0.5F}), "S,D", {3}, "", "embed", "op=embed"});
+    writer.submit({{"p0", "auto", "prefill", 3, "attn_residual"},
+                   tensor({3, 100}, rows),
+                   "S,D",
+                   {0, 1, 2},
+                   "",
+                   "add<1>",
+                   "op=add"});
+    writer.submit({{"p0", "auto", "decode1", -1, "embed"},
+                   tensor({1, 2}, {0, -0.5F}),
+                   "S,D",
+                   {3},
+                   "",
+                   "embed",
+                   "op=embed"});
     const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
-    writer.submit({{"p0", "auto", "prefill", 0, "qk"}, tensor({1, 4}, {nan, -inf, 2, -4}), "S,H,T", {2}, "dims 0-3", "qk", "op=qk"});
+    writer.submit({{"p0", "auto", "prefill", 0, "qk"},
+                   tensor({1, 4}, {nan, -inf, 2, -4}),
+                   "S,H,T",
+                   {2},
+                   "dims 0-3",
+                   "qk",
+                   "op=qk"});
     auto half = std::make_shared<Tensor>(DType::f16, std::vector<int64_t>{2});
     reinterpret_cast<uint16_t*>(half->data())[0] = f32_to_f16(1.5F);
     reinterpret_cast<uint16_t*>(half->data())[1] = f32_to_f16(-2);
-    writer.submit({{"weights", "", "", -1, "blk.0.attn_q.weight"}, half, "rows,in", {}, "", "dequant", "op=dequant"});
+    writer.submit(
+        {{"weights", "", "", -1, "blk.0.attn_q.weight"}, half, "rows,in", {}, "", "dequant", "op=dequant"});
     writer.close();
     TraceReader reader(path_);
     trace_jsonl(reader, [&](std::string_view line) {
@@ -81,8 +101,9 @@ TEST_F(TraceJsonl, TheFirstLineIsTheSchema) {
 
 TEST_F(TraceJsonl, ALineIsAStageTraceOfTheOriginals) {
   const Json json = line("x_after_attn");
-  for (const char* key : {"event", "phase", "point", "layer", "step", "pos_id", "seq_len", "token_id", "sample_n", "hash", "min",
-                          "max", "mean", "abs_sum", "nz_count", "sample", "window"})
+  for (const char* key :
+       {"event", "phase", "point", "layer", "step", "pos_id", "seq_len", "token_id", "sample_n", "hash",
+        "min", "max", "mean", "abs_sum", "nz_count", "sample", "window"})
     EXPECT_TRUE(json.contains(key)) << key;
   EXPECT_EQ(json["event"], "stage_trace");
   EXPECT_EQ(json["layer"], 3);
