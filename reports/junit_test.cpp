@@ -85,7 +85,9 @@ TEST(Junit, ErrorsAndFailuresAreTheExitCode) {
     const int code = static_cast<int>(run.exit_code());
     SCOPED_TRACE(junit_report(run));
     EXPECT_EQ(count(document, "error") > 0, code == 4);
-    if (code != 4) EXPECT_EQ(count(document, "failure") > 0, code == 1);
+    if (code != 4) {
+      EXPECT_EQ(count(document, "failure") > 0, code == 1);
+    }
     ++seen[code];
   }
   for (const int code : {0, 1, 4}) EXPECT_GT(seen[code], 0) << code;

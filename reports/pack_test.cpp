@@ -110,9 +110,9 @@ TEST_F(Pack, TheIndexSaysWhatTheTraceHolds) {
   EXPECT_EQ(index["tensors"][1]["shape"], (std::vector<int>{2, 3}));
   EXPECT_EQ(index["tensors"][1]["bytes"], 24);
   EXPECT_EQ(index["tensors"][0]["xxh3"], index["tensors"][1]["xxh3"]) << "the same values";
-  if (output_of("command -v xxh128sum xxhsum || true").find("xxhsum") != std::string::npos)
-    EXPECT_THAT(output_of("xxhsum -H3 " + (run_ / "trace.h5").string()),
-                HasSubstr(index["xxh3"].get<std::string>()));
+  if (output_of("command -v xxhsum || true").empty()) return;  // an independent XXH3, where there is one
+  EXPECT_THAT(output_of("xxhsum -H3 " + (run_ / "trace.h5").string()),
+              HasSubstr(index["xxh3"].get<std::string>()));
 }
 
 TEST_F(Pack, TheSameRunGivesTheSameBytes) {
