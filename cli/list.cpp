@@ -13,11 +13,8 @@
 #include "datasets/stage.hpp"
 #include "datasets/synthesise.hpp"
 #include "probes/probe.hpp"
+#include "reports/verdicts_schema.hpp"
 #include "suites/suite.hpp"
-
-namespace greta::embedded {
-std::string_view verdicts_schema();  // docs/verdicts.schema.json
-}
 
 namespace greta::cli {
 namespace {

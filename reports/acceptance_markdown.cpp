@@ -79,6 +79,12 @@ class Document {
     add(say("suite"), [](Side s) { return s.run.suite_path; });
     add(say("model"), [](Side s) { return s.run.identity.model_path; });
     add(say("model digest (XXH3-64)"), [](Side s) { return s.run.identity.model_digest; });
+    add(say("prompts (tokens)"), [](Side s) {
+      std::vector<std::string> prompts;
+      for (const auto& [prompt, tokens] : s.run.identity.prompt_tokens)
+        prompts.push_back(fmt::format("{} ({})", prompt, tokens.size()));
+      return fmt::format("{}", fmt::join(prompts, ", "));
+    });
     add(say("device"), [](Side s) { return s.run.identity.device; });
     add(say("backend"), [](Side s) { return s.run.identity.backend; });
     add(say("reference"), [](Side s) { return s.run.reference; });
