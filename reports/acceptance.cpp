@@ -215,10 +215,37 @@ FigureRow& row_of(FigureTable& table, const Finding& at, const std::string& of) 
     if (row.prompt == at.prompt && row.phase == at.phase && row.layer == at.layer && row.stage == at.stage &&
         row.of == of)
       return row;
-  FigureRow row{.prompt = at.prompt, .phase = at.phase, .stage = at.stage, .of = of, .layer = at.layer};
+  FigureRow row{.prompt = at.prompt, .phase = at.phase, .of = of, .stage = at.stage, .layer = at.layer};
   row.before.resize(table.names.size());
   row.after.resize(table.names.size());
   return table.rows.emplace_back(std::move(row));
+}
+
+// Where each figure is of one stage only, a row is a place in the model, whatever the stage: the reports'
+// tables have V's layout and the error of what attention makes of it side by side.
+void fold_stages(FigureTable& table) {
+  for (size_t column = 0; column < table.names.size(); ++column) {
+    std::set<std::string> stages;
+    for (const auto& row : table.rows)
+      if (row.before[column] || row.after[column]) stages.insert(row.stage);
+    if (stages.size() > 1) return;
+  }
+  std::vector<FigureRow> folded;
+  for (auto& row : table.rows) {
+    const auto same = std::find_if(folded.begin(), folded.end(), [&](const FigureRow& other) {
+      return std::tie(row.prompt, row.phase, row.layer, row.of) ==
+             std::tie(other.prompt, other.phase, other.layer, other.of);
+    });
+    if (same == folded.end()) {
+      folded.push_back(std::move(row));
+      folded.back().stage.clear();
+      continue;
+    }
+    for (const auto half : {&FigureRow::before, &FigureRow::after})
+      for (size_t column = 0; column < table.names.size(); ++column)
+        if ((row.*half)[column]) ((*same).*half)[column] = (row.*half)[column];
+  }
+  table.rows = std::move(folded);
 }
 
 void add_figures(const Pairs& pairs, Acceptance& it) {
@@ -238,6 +265,7 @@ void add_figures(const Pairs& pairs, Acceptance& it) {
         (half == &Paired::before ? row.before : row.after)[column] = figure;
       }
     }
+  for (auto& table : it.figures) fold_stages(table);
 }
 
 }  // namespace

@@ -46,7 +46,8 @@ struct ChangedPlace {
 
 // What a probe measured in one place or part of it, before and after.
 struct FigureRow {
-  std::string prompt, phase, stage, of;
+  std::string prompt, phase, of;
+  std::string stage;  // empty where every figure of the table is of one stage only
   int layer = -1;
   std::vector<std::optional<probes::Figure>> before, after;  // as many as the table has names
 };

@@ -133,8 +133,11 @@ class Document {
     std::string out;
     for (const auto& table : it_.figures) {
       out += "### " + in(say("What {} measured", escaped(table.probe))) + "\n\n";
-      std::vector<std::string> names = {in(say("prompt")), in(say("phase")), in(say("layer")),
-                                        in(say("stage")),  in(say("part")),  ""};
+      const bool by_stage = std::any_of(table.rows.begin(), table.rows.end(),
+                                        [](const FigureRow& r) { return !r.stage.empty(); });
+      std::vector<std::string> names = {in(say("prompt")), in(say("phase")), in(say("layer"))};
+      if (by_stage) names.push_back(in(say("stage")));
+      names.insert(names.end(), {in(say("part")), ""});
       const size_t left = names.size();
       for (const auto& name : table.names) names.push_back(escaped(name));
       out += header(names, left);
@@ -142,10 +145,10 @@ class Document {
       for (size_t i = 0; i < shown; ++i) {
         const auto& r = table.rows[i];
         for (const auto half : {&FigureRow::before, &FigureRow::after}) {
-          std::vector<std::string> cells = {
-              escaped(r.prompt),   escaped(r.phase),
-              layer_text(r.layer), escaped(r.stage),
-              escaped(r.of),       in(half == &FigureRow::before ? say("before") : say("after"))};
+          std::vector<std::string> cells = {escaped(r.prompt), escaped(r.phase), layer_text(r.layer)};
+          if (by_stage) cells.push_back(escaped(r.stage));
+          cells.insert(cells.end(),
+                       {escaped(r.of), in(half == &FigureRow::before ? say("before") : say("after"))});
           for (const auto& figure : r.*half) cells.push_back(escaped(figure_text(figure)));
           out += row(cells);
         }

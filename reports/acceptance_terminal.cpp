@@ -41,9 +41,10 @@ struct Writer {
     const size_t shown = std::min(from.rows.size(), kRows);
     for (size_t i = 0; i < shown; ++i) {
       const auto& row = from.rows[i];
-      const std::string place =
-          fmt::format("{} {}{} {} {}", row.prompt, row.phase,
-                      row.layer < 0 ? "" : fmt::format(" {}", row.layer), row.stage, row.of);
+      std::string place = row.prompt;
+      for (const std::string& word :
+           {row.phase, row.layer < 0 ? std::string() : std::to_string(row.layer), row.stage, row.of})
+        if (!word.empty()) place += " " + word;
       for (const auto half : {&FigureRow::before, &FigureRow::after}) {
         const bool first = half == &FigureRow::before;
         std::vector<TextCell> cells = {{first ? place : "", {}},

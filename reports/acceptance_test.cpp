@@ -198,9 +198,35 @@ TEST(Acceptance, TheFiguresStandBeforeAndAfter) {
   EXPECT_EQ(table.rows[3].prompt, "p6_long");
   EXPECT_EQ(table.rows[3].before[2]->value, 0.5);
   const std::string text = acceptance_markdown(it, Language::english);
-  EXPECT_THAT(
-      text, HasSubstr("| p0\\_short | decode0 | 5 | attn\\_out | head 0 | before | neither | 0.25 | 0.5 |\n"
-                      "| p0\\_short | decode0 | 5 | attn\\_out | head 0 | after | row | 1.5e-08 | 2e-08 |"));
+  EXPECT_THAT(text, HasSubstr("| p0\\_short | decode0 | 5 | head 0 | before | neither | 0.25 | 0.5 |\n"
+                              "| p0\\_short | decode0 | 5 | head 0 | after | row | 1.5e-08 | 2e-08 |"));
+}
+
+// The layout is a figure of v_cache, the error one of pv: the reports' table has them in one row. A figure
+// that two stages have keeps them apart.
+TEST(Acceptance, FiguresOfOneStageEachStandSideBySide) {
+  const auto split = [](RunResult& run, const std::string& name) {
+    auto cache = run.findings.front();
+    cache.stage = "v_cache";
+    cache.figures = {{.name = name, .value = 0.125, .of = "head 0"}};
+    run.findings.insert(run.findings.begin(), cache);
+    ++run.planned, ++run.compared;
+  };
+  const auto both = [&](const std::string& name) {
+    return with([&](RunResult& before, RunResult& after) {
+      split(before, name);
+      std::swap(after.findings[0], after.findings[4]);  // of arm `fixed` first
+      split(after, name);
+    });
+  };
+  const FigureTable apart = both("v_mae_col").figures.at(0), same = both("pv_mae").figures.at(0);
+  ASSERT_THAT(apart.rows, SizeIs(4));
+  EXPECT_EQ(apart.names.size(), 4u);
+  EXPECT_EQ(apart.rows[0].stage, "");
+  EXPECT_EQ(apart.rows[0].after[0]->value, 0.125) << "v_mae_col";
+  EXPECT_EQ(apart.rows[0].after[1]->text, "row") << "of the other stage";
+  ASSERT_THAT(same.rows, SizeIs(5));
+  EXPECT_EQ(same.rows[0].stage, "v_cache");
 }
 
 TEST(Acceptance, ThePaperCanBeSigned) {
