@@ -62,6 +62,12 @@ RunResult empty_run() {
   return run;
 }
 
+RunResult short_run() {  // every finding passes, but one tensor of the plan was not compared
+  RunResult run = passing_run();
+  --run.compared;
+  return run;
+}
+
 RunResult distrusted_run() {  // the runner says FAIL, the findings do not
   RunResult run = passing_run();
   run.status = probes::Status::fail;
@@ -78,9 +84,9 @@ RunResult stray_run() {  // a finding of an arm that the run does not name
 TEST(Junit, ErrorsAndFailuresAreTheExitCode) {
   const Expectation met{"fail", "q", "weight_layout=col", {}}, unmet{"pass", "", "", {}};
   int seen[5] = {};
-  for (const RunResult& run :
-       {passing_run(), failing_run(), explained_run(), nan_run(), interrupted_run(), planted_run(met),
-        planted_run(unmet), invalid_control_run(), empty_run(), distrusted_run(), stray_run(), RunResult()}) {
+  for (const RunResult& run : {passing_run(), failing_run(), explained_run(), nan_run(), interrupted_run(),
+                               planted_run(met), planted_run(unmet), invalid_control_run(), empty_run(),
+                               short_run(), distrusted_run(), stray_run(), RunResult()}) {
     const auto document = parsed(run);
     const int code = static_cast<int>(run.exit_code());
     SCOPED_TRACE(junit_report(run));
