@@ -40,10 +40,7 @@ void append_summary(const std::string& path, const std::string& text) {
 }  // namespace
 
 void add_output_flags(Options& options) {
-  options
-      .flag("jsonl", "",
-            "also trace.jsonl, the trace as text (large): greta trace export makes it later, too")
-      .flag("pack", "", "also DIR.tgz: everything but the big tensors")
+  options.flag("pack", "", "also DIR.tgz: everything but the big tensors")
       .flag("format", "terminal|github",
             "github: also annotations for GitHub Actions, and its job summary (default terminal)");
 }

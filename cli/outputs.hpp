@@ -11,7 +11,7 @@
 
 namespace greta::cli {
 
-void add_output_flags(Options& options);
+void add_output_flags(Options& options);  // --pack and --format; --jsonl is for those who make the trace
 // Error (usage), before anything runs: a format that is none, a trace that is asked for as text and not kept,
 // a pack of that directory that is there (without --force).
 void check_output_flags(const Given& given);

@@ -32,9 +32,9 @@ Options options() {
   Options options(
       "greta run [SUITE] [flags]",
       "Runs a suite (a name of `greta list suites`, or a .toml file; default: acceptance): the engine beside "
-      "the reference, every stage\nof every layer compared. Leaves trace.h5, verdicts.json, report.md, "
-      "analysis.txt and junit.xml in the output directory.\nGRETA_QKV_FORCE_ROUTE=mfma|valu|auto and "
-      "GRETA_QKV_FORCE_GEMM=gemm|gemv|auto "
+      "the reference, every stage\nof every layer compared. Leaves trace.h5, verdicts.json and the reports "
+      "in "
+      "the output directory.\nGRETA_QKV_FORCE_ROUTE=mfma|valu|auto and GRETA_QKV_FORCE_GEMM=gemm|gemv|auto "
       "override unit and shape of every arm.",
       0, 1);
   options.flag("model,m", "PATH|PRESET", "a .gguf file, or a preset to synthesise (default: the suite's)")
@@ -50,10 +50,13 @@ Options options() {
       .flag("threads,j", "N", "workers (default: all cores)")
       .flag("order-seed", "N", "permutes the order in which the host machine runs lanes")
       .flag("no-trace", "", "leave no trace.h5")
+      .flag("jsonl", "",
+            "also trace.jsonl, the trace as text (large): greta trace export makes it later, too")
       .flag("cache", "DIR",
             "where synthesised models are kept (default: $XDG_CACHE_HOME/greta or ~/.cache/greta)");
   add_output_flags(options);
   add_look_flags(options);
+  add_language_flag(options);
   return options;
 }
 
@@ -191,7 +194,9 @@ int run_suite(const CommandLine& line, Streams& streams) {
   }
   suites::RunOptions how = run_options(given, line);
   check_output_flags(given);
-  const reports::TerminalOptions looks = looks_of(given, streams);
+  reports::TerminalOptions looks = looks_of(given, streams);
+  const auto languages = languages_of(given);
+  speak(looks, languages);
   const suites::Suite suite = suite_of(given, streams);
   how.model_path = model_file(suite, given, streams);
   how.out_dir = given.text("out", default_directory(suite));
@@ -209,15 +214,12 @@ int run_suite(const CommandLine& line, Streams& streams) {
   }
   result.rerun = rerun_of(line, given.positional().empty() ? "acceptance" : given.positional().front());
   streams.out << reports::terminal_report(result, looks) << std::flush;
-  write_reports(result, how.out_dir);
+  write_reports(result, how.out_dir, languages);
   write_jsonl(given, how.out_dir);
-  streams.out << "\n";
-  for (const char* name : artefacts())
-    if (fs::exists(fs::path(how.out_dir) / name))
-      streams.out << fmt::format("wrote  {}/{}\n", how.out_dir, name);
+  streams.out << "\n" << written(how.out_dir);
   write_pack(given, how.out_dir, streams);
-  print_format(given, result, reports::Language::english, streams);
-  streams.out << "\n" << reports::verdict_line(result, looks.colours);
+  print_format(given, result, looks.language, streams);
+  streams.out << "\n" << reports::verdict_line(result, looks.colours, looks.language);
   return static_cast<int>(result.exit_code());
 }
 

@@ -9,7 +9,6 @@
 #include <tuple>
 
 #include "datasets/tensor.hpp"
-#include "reports/said.hpp"
 #include "reports/summary.hpp"
 
 namespace greta::reports {
@@ -96,15 +95,11 @@ class Reasons {
   int64_t count_ = 0, more_ = 0;
 };
 
-[[maybe_unused]] Message as_message(const std::string& text) { return verbatim(text); }
-[[maybe_unused]] Message as_message(const Message& message) { return message; }
-
 void check_side(const AcceptanceSide& side, const Message& name, Acceptance& it) {
   const RunResult alone = only(side);
   Reasons reasons(it.invalid);
   if (verdict_of(alone) == Status::invalid)
-    for (const auto& reason : invalid_reasons(alone))
-      reasons.add(say("{} is INVALID: {}", name, as_message(reason)));
+    for (const auto& reason : invalid_reasons(alone)) reasons.add(say("{} is INVALID: {}", name, reason));
 }
 
 void check_identity(Acceptance& it) {

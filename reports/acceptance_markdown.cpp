@@ -122,10 +122,10 @@ class Document {
                    in(say("verdict before")), in(say("verdict after")), in(say("change"))},
                   2);
     for (const auto& bar : it_.bars)
-      out +=
-          row({code(bar.probe), code(bar.stage), grouped(bar.places), judged(bar.before), judged(bar.after),
-               fmt::format("{:.3g}", bar.before.mae), fmt::format("{:.3g}", bar.after.mae),
-               upper_name(bar.before.status), upper_name(bar.after.status), in(name_of(bar.change()))});
+      out += row({code(bar.probe), code(bar.stage), grouped(bar.places), judged(bar.before),
+                  judged(bar.after), fmt::format("{:.3g}", bar.before.mae),
+                  fmt::format("{:.3g}", bar.after.mae), upper_name(bar.before.status, language_),
+                  upper_name(bar.after.status, language_), in(name_of(bar.change()))});
     return out + "\n";
   }
 

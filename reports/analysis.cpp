@@ -8,9 +8,9 @@
 
 #include "datasets/stage.hpp"
 #include "reports/atomic_file.hpp"
-#include "reports/said.hpp"
 #include "reports/summary.hpp"
 #include "reports/table.hpp"
+#include "reports/unmet.hpp"
 
 namespace greta::reports {
 namespace {
@@ -74,10 +74,10 @@ Lines Analysis::identity() const {
 }
 
 Lines Analysis::verdict() const {
-  Lines out = {"", fmt::format("{}  {}", upper_name(verdict_of(run_)), run_.title),
-               "  " + said(language_, counts_text(run_))};
+  Lines out = {"", fmt::format("{}  {}", upper_name(verdict_of(run_), language_), run_.title),
+               "  " + counts_text(run_, language_)};
   for (const auto& reason : invalid_reasons(run_))
-    out.push_back("  " + in(say("no verdict: {}", said(language_, reason))));
+    out.push_back("  " + in(say("no verdict: {}", in(reason))));
   const auto hold = std::count_if(run_.controls.begin(), run_.controls.end(),
                                   [](const auto& c) { return c.status == Status::pass; });
   out.push_back("  " + in(say("{} of {} controls hold", hold, run_.controls.size())));
@@ -87,11 +87,11 @@ Lines Analysis::verdict() const {
 Lines Analysis::arms() const {
   Lines out = {""};
   for (const auto& arm : run_.arms) {
-    std::string line = in(say("arm {}: {}", arm.name, upper_name(conclude_arm(run_, arm.name))));
+    std::string line = in(say("arm {}: {}", arm.name, upper_name(conclude_arm(run_, arm.name), language_)));
     if (!arm.settings.empty()) line += fmt::format("  [{}]", arm.settings);
     if (arm.expect.any()) {
       const std::string why = unmet(run_, arm, language_);
-      line += "  " + (why.empty() ? in(say("as expected ({})", said(language_, arm.expect.text()))) : why);
+      line += "  " + (why.empty() ? in(say("as expected ({})", in(arm.expect.text()))) : why);
     }
     out.push_back(std::move(line));
   }
@@ -124,7 +124,7 @@ Lines Analysis::divergences(const ArmResult& arm) const {
     if (first == prompt.findings.end()) continue;
     const Finding& f = **first;
     out.push_back("  " + in(say("first divergence: {}", f.key())));
-    if (const auto message = said(language_, f.message); !message.empty()) out.push_back("    " + message);
+    if (const auto message = in(f.message); !message.empty()) out.push_back("    " + message);
     out.push_back("    " +
                   in(say("ratio {} (certain {}), MAE {}", ratio_text(f.metrics.bound_ratio),
                          ratio_text(f.metrics.certain_ratio), fmt::format("{:.3g}", f.metrics.mae))));
@@ -139,7 +139,7 @@ Lines Analysis::causes(const ArmResult& arm) const {
   Lines out;
   for (const auto& explanation : run_.explanations)
     if (explanation.arm == arm.name)
-      out.push_back("  " + explanation.stage + ": " + said(language_, explanation.conclusion()));
+      out.push_back("  " + explanation.stage + ": " + in(explanation.conclusion()));
   return cut(std::move(out), 10);
 }
 

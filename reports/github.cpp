@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "reports/said.hpp"
 #include "reports/summary.hpp"
+#include "reports/unmet.hpp"
 
 namespace greta::reports {
 namespace {
@@ -29,15 +29,15 @@ std::string escaped(std::string_view text, std::string_view characters) {
 }
 
 Annotation annotation_of(const RunResult& run, const Finding& finding, Language language) {
-  std::string text = finding.key() + "\n" + said(language, finding.message);
+  std::string text = finding.key() + "\n" + in(language, finding.message);
   if (finding.metrics.count > 0)
-    text += "\n" + in(language, say("worst element: {}", said(language, worst_element(finding))));
+    text += "\n" + in(language, say("worst element: {}", worst_element(finding, language)));
   if (const auto command = rerun_command(run, finding); !command.empty())
     text += "\n" + in(language, say("rerun: {}", command));
   const std::string where = finding.stage.empty() ? finding.probe : finding.stage;
   const std::string layer = finding.layer < 0 ? "" : " " + in(language, say("layer {}", finding.layer));
-  return {fmt::format("{} {}: {}{} {}", upper_name(status_of(finding)), finding.arm, case_name(finding),
-                      layer, where),
+  return {fmt::format("{} {}: {}{} {}", upper_name(status_of(finding), language), finding.arm,
+                      case_name(finding), layer, where),
           finding.arm, text};
 }
 
@@ -46,13 +46,14 @@ std::vector<Annotation> annotations_of(const RunResult& run, Language language) 
   std::vector<Annotation> out, later;
   if (verdict_of(run) == Status::invalid)
     for (const auto& reason : invalid_reasons(run))
-      out.push_back({in(language, say("INVALID: no verdict")), "", said(language, reason)});
+      out.push_back({in(language, say("INVALID: no verdict")), "", in(language, reason)});
   for (const auto& arm : run.arms) {
     const Status outcome = outcome_of(run, arm);
     if (outcome == Status::pass) continue;
     if (arm.expect.any()) {
-      out.push_back({in(language, say("{} {}: not what the suite expects", upper_name(outcome), arm.name)),
-                     arm.name, unmet(run, arm, language)});
+      out.push_back(
+          {in(language, say("{} {}: not what the suite expects", upper_name(outcome, language), arm.name)),
+           arm.name, unmet(run, arm, language)});
       continue;
     }
     const auto bad = select(all_findings(run), [&](const Finding& finding) {
@@ -98,21 +99,21 @@ std::string github_annotations(const RunResult& run, const SuitePlace& place, La
   const auto all = annotations_of(run, language);
   std::string out;
   for (size_t i = 0; i < std::min(all.size(), kGithubErrors); ++i) out += line_of(all[i], place);
-  std::string notice = said(language, counts_text(run));
+  std::string notice = counts_text(run, language);
   if (all.size() > kGithubErrors)
     notice += "; " + in(language,
                         say("{} more annotations are left out, see report.md", all.size() - kGithubErrors));
-  return out +
-         fmt::format("::notice title={}::{}\n",
-                     github_property(fmt::format("greta {}: {}", upper_name(verdict_of(run)), run.title)),
-                     github_data(notice));
+  return out + fmt::format("::notice title={}::{}\n",
+                           github_property(
+                               fmt::format("greta {}: {}", upper_name(verdict_of(run), language), run.title)),
+                           github_data(notice));
 }
 
 std::string github_summary(const RunResult& run, Language language) {
   const auto t = [&](const Message& message) { return in(language, message); };
-  std::string out = fmt::format("## greta {}: {}\n\n{}.\n\n", upper_name(verdict_of(run)), run.title,
-                                said(language, counts_text(run)));
-  for (const auto& reason : invalid_reasons(run)) out += "- " + said(language, reason) + "\n";
+  std::string out = fmt::format("## greta {}: {}\n\n{}.\n\n", upper_name(verdict_of(run), language),
+                                run.title, counts_text(run, language));
+  for (const auto& reason : invalid_reasons(run)) out += "- " + in(language, reason) + "\n";
   out += fmt::format("\n| {} | {} | {} | {} | {} |\n| --- | --- | --- | --- | --- |\n", t(say("arm")),
                      t(say("verdict")), t(say("expected")), t(say("first failing")), t(say("explained as")));
   for (const auto& arm : run.arms) {
@@ -122,7 +123,7 @@ std::string github_summary(const RunResult& run, Language language) {
                                      ? t(say("came as expected"))
                                      : escaped_pipe(unmet(run, arm, language));
     out += fmt::format("| {} | {} | {} | {} | {} |\n", cell(arm.name),
-                       upper_name(probes::worse(arm.status, conclude_arm(run, arm.name))), expected,
+                       upper_name(probes::worse(arm.status, conclude_arm(run, arm.name)), language), expected,
                        cell(first ? first->key() : ""),
                        cell(fmt::format("{}", fmt::join(causes_of(run, arm.name), ", "))));
   }

@@ -8,9 +8,9 @@
 #include <sstream>
 
 #include "reports/atomic_file.hpp"
-#include "reports/said.hpp"
 #include "reports/summary.hpp"
 #include "reports/table.hpp"
+#include "reports/unmet.hpp"
 #include "reports/xml_text.hpp"
 
 namespace greta::reports {
@@ -54,8 +54,8 @@ std::string body_of(const RunResult& run, const FindingRefs& bad) {
   std::string text;
   const auto line = [&](const Message& message) { text += in(kLanguage, message) + "\n"; };
   line(say("worst: {}", worst.key()));
-  if (worst.metrics.count > 0) line(say("worst element: {}", said(kLanguage, worst_element(worst))));
-  if (const auto bound = said(kLanguage, worst.reason); !bound.empty()) line(say("bound: {}", bound));
+  if (worst.metrics.count > 0) line(say("worst element: {}", worst_element(worst)));
+  if (const auto bound = worst.reason; !bound.empty()) line(say("bound: {}", bound));
   if (!worst.kernel.empty()) line(say("kernel: {}", worst.kernel));
   if (!worst.contract.empty()) line(say("contract: {}", worst.contract));
   if (const auto command = rerun_command(run, *bad.front()); !command.empty())
@@ -63,7 +63,7 @@ std::string body_of(const RunResult& run, const FindingRefs& bad) {
   text += "\n";
   for (size_t i = 0; i < std::min(bad.size(), kListed); ++i)
     text += fmt::format("{} {}: {}\n", upper_name(status_of(*bad[i])), bad[i]->key(),
-                        said(kLanguage, bad[i]->message));
+                        in(kLanguage, bad[i]->message));
   if (bad.size() > kListed) line(say("and {} more, in verdicts.json", bad.size() - kListed));
   return text;
 }
@@ -75,9 +75,8 @@ TestCase judged(const RunResult& run, const std::string& arm, const Group& group
       select(group.findings, [](const Finding& finding) { return status_of(finding) != Status::pass; });
   const auto first = std::find_if(bad.begin(), bad.end(),
                                   [&](const auto* finding) { return status_of(*finding) == out.status; });
-  out.message =
-      in(kLanguage, say("{} of {} comparisons do not pass; first {}: {}", bad.size(), group.findings.size(),
-                        (*first)->key(), said(kLanguage, (*first)->message)));
+  out.message = in(kLanguage, say("{} of {} comparisons do not pass; first {}: {}", bad.size(),
+                                  group.findings.size(), (*first)->key(), in(kLanguage, (*first)->message)));
   out.body = body_of(run, bad);
   return out;
 }
@@ -118,13 +117,13 @@ void add_expectation(const RunResult& run, const ArmResult& arm, TestSuite& suit
                                   [](const auto* f) { return status_of(*f) == Status::fail; });
   suite.says = in(kLanguage, say("This arm is judged by what the suite expects of it: {}. {} of its {} "
                                  "findings fail; they are in verdicts.json.",
-                                 said(kLanguage, e.text()), fail, findings.size()));
+                                 in(kLanguage, e.text()), fail, findings.size()));
 }
 
 void add_findings(const RunResult& run, const std::string& arm, TestSuite& suite) {
   for (const auto& control : run.controls) {
     if (control.arm != arm) continue;
-    const std::string line = said(kLanguage, control.line);
+    const std::string line = in(kLanguage, control.line);
     suite.cases.push_back({"control " + control.name, class_of(run, arm), control.status,
                            control.status == Status::pass ? "" : line, line});
   }
@@ -160,8 +159,8 @@ TestSuite whole_run(const RunResult& run, const std::vector<TestSuite>& arms) {
   if (verdict == Status::invalid) {
     evidence.status = Status::invalid;
     for (const auto& reason : invalid_reasons(run)) {
-      if (evidence.message.empty()) evidence.message = said(kLanguage, reason);
-      evidence.body += said(kLanguage, reason) + "\n";
+      if (evidence.message.empty()) evidence.message = in(kLanguage, reason);
+      evidence.body += in(kLanguage, reason) + "\n";
     }
   }
   const bool accounted =
@@ -172,7 +171,7 @@ TestSuite whole_run(const RunResult& run, const std::vector<TestSuite>& arms) {
     whole.message = in(kLanguage, say("the runner's verdict is FAIL, though no finding fails"));
   }
   suite.cases = {std::move(evidence), std::move(whole)};
-  suite.says = upper_name(verdict) + ": " + said(kLanguage, counts_text(run));
+  suite.says = upper_name(verdict) + ": " + counts_text(run);
   return suite;
 }
 
