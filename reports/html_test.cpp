@@ -96,7 +96,8 @@ TEST(Html, WhatDoesNotPassIsThereInFull) {
     const auto& finding = run.findings[detail["at"].get<size_t>()];
     if (status_of(finding) == probes::Status::pass) continue;
     ++bad;
-    EXPECT_EQ(data["texts"][detail["message"].get<size_t>()], finding.message.text());
+    EXPECT_EQ(data["texts"][detail["message"].get<size_t>()],
+              json({in(Language::english, finding.message), in(Language::spanish, finding.message)}));
     EXPECT_EQ(detail["worst"], "[1, 1, 1]");
     EXPECT_EQ(detail["shape"], "[2, 3, 4]");
     EXPECT_EQ(detail["actual"], finding.metrics.worst_actual);
