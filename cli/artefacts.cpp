@@ -5,15 +5,18 @@
 #include <filesystem>
 
 #include "cli/looks.hpp"
+#include "reports/analysis.hpp"
 #include "reports/html.hpp"
+#include "reports/junit.hpp"
 #include "reports/markdown.hpp"
 #include "reports/verdicts_json.hpp"
 
 namespace greta::cli {
 namespace {
 
-constexpr const char* kArtefacts[] = {"trace.h5",  "verdicts.json", "report.html",
-                                      "report.md", "report.es.md",  "explanations.json"};
+constexpr const char* kArtefacts[] = {"trace.h5",     "trace.jsonl", "verdicts.json",
+                                      "report.html",  "report.md",   "report.es.md",
+                                      "analysis.txt", "junit.xml",   "explanations.json"};
 
 }  // namespace
 
@@ -25,6 +28,8 @@ void write_reports(const reports::RunResult& run, const std::string& directory,
   reports::write_html(run, directory + "/report.html");
   for (const auto language : languages)
     reports::write_markdown(run, directory + "/" + markdown_name(language), language);
+  reports::write_analysis(run, directory + "/analysis.txt", languages.front());
+  reports::write_junit(run, directory + "/junit.xml");
 }
 
 std::string written(const std::string& directory) {

@@ -12,6 +12,8 @@ int list(const CommandLine&, Streams&);
 int model_make(const CommandLine&, Streams&);
 int model_inspect(const CommandLine&, Streams&);
 int trace_inspect(const CommandLine&, Streams&);
+int trace_export(const CommandLine&, Streams&);
+int accept(const CommandLine&, Streams&);
 int compare(const CommandLine&, Streams&);
 int selftest(const CommandLine&, Streams&);
 int doctor(const CommandLine&, Streams&);

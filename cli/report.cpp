@@ -7,6 +7,7 @@
 #include "cli/looks.hpp"
 #include "cli/model_cache.hpp"
 #include "cli/options.hpp"
+#include "cli/outputs.hpp"
 #include "datasets/error.hpp"
 #include "reports/terminal.hpp"
 #include "reports/verdicts_json.hpp"
@@ -23,6 +24,7 @@ Options options() {
       "is the run's directory, or a\nverdicts.json. The exit code is the run's.",
       1, 1);
   options.flag("out,o", "DIR", "where the reports go (default: beside verdicts.json)");
+  add_output_flags(options);
   add_language_flag(options);
   add_look_flags(options);
   return options;
@@ -48,6 +50,7 @@ int report(const CommandLine& line, Streams& streams) {
     streams.out << flags.help();
     return 0;
   }
+  check_output_flags(given);
   auto looks = looks_of(given, streams);
   const auto languages = languages_of(given);
   speak(looks, languages);
@@ -57,9 +60,10 @@ int report(const CommandLine& line, Streams& streams) {
   const std::string directory = given.text("out", beside.empty() ? "." : beside);
   make_writable(directory, "--out");
   write_reports(run, directory, languages);
-  streams.out << reports::terminal_report(run, looks) << "\n"
-              << written(directory) << "\n"
-              << reports::verdict_line(run, looks.colours, looks.language);
+  streams.out << reports::terminal_report(run, looks) << "\n" << written(directory);
+  write_pack(given, directory, streams);
+  print_format(given, run, looks.language, streams);
+  streams.out << "\n" << reports::verdict_line(run, looks.colours, looks.language);
   return static_cast<int>(run.exit_code());
 }
 
