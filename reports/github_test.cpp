@@ -42,7 +42,7 @@ TEST(Github, AFailureIsAnErrorAtItsArm) {
   ASSERT_THAT(errors, SizeIs(1));
   EXPECT_THAT(errors[0], AllOf(StartsWith("::error title=FAIL valu%3A p0_short decode0 layer 1 q,"
                                           "file=suites/acceptance.toml,line=11::"),
-                               HasSubstr("5 of 24 elements are out of bound%0Aworst element: "),
+                               HasSubstr("5 of 24 elements are out of bound; worst at "), HasSubstr("%0Aworst element: "),
                                HasSubstr("%0Arerun: greta run acceptance --model mini.gguf --only")));
   EXPECT_THAT(
       lines(failing_run(), "::notice "),
