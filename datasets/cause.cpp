@@ -187,6 +187,10 @@ constexpr std::array kCauses = std::to_array<Cause>({
      "the logits handed to the caller before the copy from the device has finished",
      "hipMemcpyAsync from pinned memory without hipStreamSynchronize",
      "logits tapped on the device beside those that the caller got"},
+    {"route_flag", "ignored", "",
+     "the route that an arm forces never reaches the dispatcher: the engine chooses for itself",
+     "the engine of the B3.31 report: five arms, one kernel; a control (route) refuses it, no probe",
+     "an arm that forces another route than the automatic choice"},
 });
 
 }  // namespace

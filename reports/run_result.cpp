@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "datasets/message.hpp"
+#include "reports/expected_figures.hpp"
 #include "reports/table.hpp"
 
 namespace greta::reports {
@@ -94,6 +96,8 @@ std::string Expectation::text() const {
   if (!first.empty()) out += ", first at " + first;
   if (!cause.empty()) out += (cause == "unexplained" ? ", " : ", explained as ") + cause;
   if (!causes.empty()) out += fmt::format(", all causes: {}", fmt::join(causes, ", "));
+  if (!control.empty()) out += say(", refused by control {}", control).text();
+  for (const auto& figure : figures) out += ", " + figure.text();
   return out;
 }
 
@@ -104,9 +108,16 @@ Status outcome_of(const RunResult& run, const ArmResult& arm, std::string* why) 
   if (!arm.expect.first.empty()) came.first = first_stage(run, arm);
   if (!arm.expect.cause.empty()) came.cause = cause_of(run, arm);
   if (!arm.expect.causes.empty()) came.causes = causes_of(run, arm.name);
+  if (!arm.expect.control.empty()) came.control = refusing_controls(run, arm.name);
+  const std::string figures = unmet_figures(run, arm);
+  if (figures.empty()) came.figures = arm.expect.figures;
   const bool met = came == arm.expect;
   if (met) return Status::pass;
-  if (why) *why = fmt::format("expected {}; came {}", arm.expect.text(), came.text());
+  if (why) {
+    came.figures.clear();
+    *why = say("expected {}; came {}", arm.expect.text(), came.text()).text();
+    if (!figures.empty()) *why += "; " + figures;
+  }
   return actual == Status::invalid ? Status::invalid : Status::fail;
 }
 
