@@ -81,14 +81,15 @@ class Builder {
   }
 
  private:
-  // Two stages of one case with a figure of the same name: then the stage is part of the row.
+  // Two stages of one case with a figure of the same name that differ: then the stage is part of the row.
   static bool stages_collide(const FindingRefs& findings) {
     std::map<std::pair<Key, std::string>, std::string> seen;
     for (const Finding* finding : findings)
       for (const Figure& figure : finding->figures) {
+        const std::string text = shown(figure);
         const auto [at, is_new] =
-            seen.emplace(std::pair(key_of(*finding, figure.of, false), figure.name), finding->stage);
-        if (!is_new && at->second != finding->stage) return true;
+            seen.emplace(std::pair(key_of(*finding, figure.of, false), figure.name), text);
+        if (!is_new && at->second != text) return true;
       }
     return false;
   }
@@ -158,21 +159,23 @@ const Figure* figure(const Finding& finding, std::string_view name) {
   return nullptr;
 }
 
-// One finding a case and arm, with a figure a stage.
+// One finding a case and arm, with a figure a stage. Phases may agree and both be wrong (a cache that one of
+// them filled): the wrong side is then that of the first stage where one is.
 Finding folded(const FindingRefs& stages) {
   Finding out = *stages.front();
   out.figures.clear();
   out.status = Status::pass;
-  const Finding* first = nullptr;
+  const Finding *first = nullptr, *wrong = nullptr;
   for (const Finding* stage : stages) {
     Figure mae = *figure(*stage, "mae");
     mae.name = stage->stage;
     out.figures.push_back(mae);
     out.status = probes::worse(out.status, status_of(*stage));
     if (!first && status_of(*stage) != Status::pass) first = stage;
+    if (!wrong && figure(*stage, "wrong_side")->text != "neither") wrong = stage;
   }
   out.figures.push_back({.name = say("first out of bound").text(), .text = first ? first->stage : "-"});
-  out.figures.push_back({.name = "wrong_side", .text = first ? figure(*first, "wrong_side")->text : "-"});
+  out.figures.push_back({.name = "wrong_side", .text = figure(first ? *first : wrong ? *wrong : *stages.front(), "wrong_side")->text});
   return out;
 }
 

@@ -20,16 +20,25 @@ using reports::Control;
 // Where a kernel ran: prompt, phase, layer, stage.
 using Places = std::map<std::string, std::string>;
 
+constexpr std::string_view kPrefillSide = " | prefill: ";
+
 bool is_product(const Finding& finding) { return finding.contract.starts_with("op=matmul"); }
 
 Places kernels_of(const std::vector<Finding>& findings, const std::string& arm, bool products_only) {
   Places out;
   for (const auto& finding : findings)
     if (finding.arm == arm && finding.prompt != "weights" && !finding.kernel.empty() &&
-        (!products_only || is_product(finding)))
-      out.emplace(
-          fmt::format("{}/{}/layer_{}/{}", finding.prompt, finding.phase, finding.layer, finding.stage),
-          finding.kernel);
+        (!products_only || is_product(finding))) {
+      const auto add = [&](const std::string& phase, const std::string& kernel) {
+        out.emplace(fmt::format("{}/{}/layer_{}/{}", finding.prompt, phase, finding.layer, finding.stage),
+                    kernel);
+      };
+      // phase_parity names both sides' kernels: "A | prefill: B".
+      const auto bar = finding.kernel.find(kPrefillSide);
+      add(finding.phase, finding.kernel.substr(0, bar));
+      if (bar != std::string::npos)
+        add("prefill_last", finding.kernel.substr(bar + kPrefillSide.size()));
+    }
   return out;
 }
 
