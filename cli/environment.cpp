@@ -21,8 +21,10 @@ namespace {
 constexpr std::array<EnvironmentVariable, 9> kKnown = {{
     {kForceRoute, "mfma|valu|auto", "what multiplies, in every arm of a run", true},
     {kForceGemm, "gemm|gemv|auto", "the shape of every matrix product, in every arm of a run", true},
-    {kAttnLayer, "N", "the one layer that a run looks at, instead of the suite's layers (-1: the last)", true},
-    {kAttnHead, "all|0,1,2", "the heads that get figures of their own, in probes with the option heads", true},
+    {kAttnLayer, "N", "the one layer that a run looks at, instead of the suite's layers (-1: the last)",
+     true},
+    {kAttnHead, "all|0,1,2", "the heads that get figures of their own, in probes with the option heads",
+     true},
     {kKeysWindow, "N", "keys_window of every arm: the instrument looks at the first N keys", true},
     {kDimsSample, "N|1/N", "values from the front of each row, in probes with the option dims", true},
     {kPromptId, "ID", "the one prompt of the suite that a run takes", true},

@@ -32,9 +32,11 @@ constexpr size_t kMostSuites = 1000;
 Options options() {
   Options options(
       "greta run [SUITE]… [flags]",
-      "Runs suites (names of `greta list suites`, or .toml files; default: acceptance), one after another: the "
+      "Runs suites (names of `greta list suites`, or .toml files; default: acceptance), one after another: "
+      "the "
       "engine beside the\nreference, every stage of every layer compared. Leaves trace.h5, verdicts.json and "
-      "report.md in the output directory of each;\nthe exit code is the worst of theirs (70, 4, 3, 2, 1, 0). The "
+      "report.md in the output directory of each;\nthe exit code is the worst of theirs (70, 4, 3, 2, 1, 0). "
+      "The "
       "GRETA_* variables override settings of every suite\n(docs/greta-flags.md).",
       0, kMostSuites);
   options.flag("model,m", "PATH|PRESET", "a .gguf file, or a preset to synthesise (default: the suite's)")
@@ -170,7 +172,8 @@ std::vector<Job> jobs_of(const Given& given, Streams& streams) {
     const std::string stem = fs::path(job.suite.path).stem().string();
     for (const auto& other : jobs)
       if (fs::path(other.suite.path).stem().string() == stem)
-        fail_usage("the suites '{}' and '{}' are both called {}; run them one by one", other.name, name, stem);
+        fail_usage("the suites '{}' and '{}' are both called {}; run them one by one", other.name, name,
+                   stem);
     if (parent.empty())
       job.directory = default_directory(job.suite);
     else if (names.size() > 1)

@@ -25,8 +25,7 @@ void force_routes(suites::Suite& suite, std::ostream& err) {
     if (!shape.empty()) arm.shape = shape;
     const auto same = std::find_if(kept.begin(), kept.end(), [&](const auto& other) {
       return other.unit == arm.unit && other.shape == arm.shape && other.faults == arm.faults &&
-             other.keys_window == arm.keys_window &&
-             (other.prompts.empty() || other.prompts == arm.prompts);
+             other.keys_window == arm.keys_window && (other.prompts.empty() || other.prompts == arm.prompts);
     });
     if (same == kept.end())
       kept.push_back(arm);
@@ -45,9 +44,10 @@ void keep_prompt(suites::Suite& suite, std::ostream& err) {
                 fmt::format("{}: {}", kPromptId, unknown_name("prompt of the suite", id, suite.prompts)));
   suite.prompts = {id};
   std::erase_if(suite.arms, [&](const suites::Arm& arm) {
-    const bool takes = arm.prompts.empty() ||
-                       std::find(arm.prompts.begin(), arm.prompts.end(), id) != arm.prompts.end();
-    if (!takes) err << fmt::format("greta run: arm '{}' is left out: it does not take prompt {}\n", arm.name, id);
+    const bool takes =
+        arm.prompts.empty() || std::find(arm.prompts.begin(), arm.prompts.end(), id) != arm.prompts.end();
+    if (!takes)
+      err << fmt::format("greta run: arm '{}' is left out: it does not take prompt {}\n", arm.name, id);
     return !takes;
   });
   if (suite.arms.empty()) fail_usage("{}: no arm of {} takes prompt {}", kPromptId, suite.path, id);
@@ -60,7 +60,8 @@ void set_option(suites::Suite& suite, std::string_view name, const std::string& 
   bool taken = false;
   for (auto& use : suite.probes) {
     const auto& entry = probes::find_probe(use.use);
-    if (std::none_of(entry.options.begin(), entry.options.end(), [&](const auto& o) { return o.name == option; }))
+    if (std::none_of(entry.options.begin(), entry.options.end(),
+                     [&](const auto& o) { return o.name == option; }))
       continue;
     taken = true;
     use.options[option] = value;

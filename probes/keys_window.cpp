@@ -76,19 +76,22 @@ Bounded from_written(const LayerView& at, Stage stage, Keys keys) {
 }
 
 void WindowCheck::run(const Bounded& whole, const std::vector<int64_t>& heads, Finding& finding) const {
-  const int64_t T = at.phase.call.T(), window = at.evidence.keys_window, left = std::max<int64_t>(T - window, 0);
+  const int64_t T = at.phase.call.T(), window = at.evidence.keys_window,
+                left = std::max<int64_t>(T - window, 0);
   const auto& config = at.evidence.model->config();
   const auto values = at.tap(stage).f32();
   const Bounded inside = left > 0 ? from_written(at, stage, {0, window}) : whole;
   const Metrics seen = against(values, inside);
-  const std::string keys = left > 0 ? say("keys 0-{} of {}", window - 1, T).text() : say("all {} keys", T).text();
+  const std::string keys =
+      left > 0 ? say("keys 0-{} of {}", window - 1, T).text() : say("all {} keys", T).text();
   const auto report = [&](double error, const std::string& of) {
     finding.figures.push_back(number(mae + "_window", error, of));
     finding.figures.push_back(word(std::string(kWindow), keys, of));
   };
   report(seen.mae, "");
   for (const int64_t head : heads)
-    report(against(values, inside, {head * config.head_dim, config.head_dim}).mae, say("head {}", head).text());
+    report(against(values, inside, {head * config.head_dim, config.head_dim}).mae,
+           say("head {}", head).text());
   if (left == 0 || seen.pass() || !finding.metrics.pass()) return;
 
   const double weight = largest_weight(at.tap(Stage::softmax), T, window);
@@ -97,17 +100,19 @@ void WindowCheck::run(const Bounded& whole, const std::vector<int64_t>& heads, F
   finding.figures.push_back(number("weight_left_out", weight));
   finding.status = Status::invalid;
   if (!(ratio <= 1)) {
-    finding.message = say("over {} it is off by MAE {:.3g}, which is not what the other keys contribute (ratio "
-                          "{:.3g}), and yet it is right as a whole: no verdict",
-                          keys, seen.mae, ratio)
-                          .text();
+    finding.message =
+        say("over {} it is off by MAE {:.3g}, which is not what the other keys contribute (ratio "
+            "{:.3g}), and yet it is right as a whole: no verdict",
+            keys, seen.mae, ratio)
+            .text();
     return;
   }
-  finding.message = say("the instrument, not the engine, makes the difference: over {} it is off by MAE {:.3g}, which "
-                        "is what the {} keys left out contribute (up to {:.3g} of a row's weight; ratio {:.3g}); "
-                        "compared whole it passes (MAE {:.3g}, ratio {:.3g})",
-                        keys, seen.mae, left, weight, ratio, finding.metrics.mae, finding.metrics.bound_ratio)
-                        .text();
+  finding.message =
+      say("the instrument, not the engine, makes the difference: over {} it is off by MAE {:.3g}, which "
+          "is what the {} keys left out contribute (up to {:.3g} of a row's weight; ratio {:.3g}); "
+          "compared whole it passes (MAE {:.3g}, ratio {:.3g})",
+          keys, seen.mae, left, weight, ratio, finding.metrics.mae, finding.metrics.bound_ratio)
+          .text();
 }
 
 }  // namespace greta::probes

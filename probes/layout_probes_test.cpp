@@ -80,9 +80,10 @@ struct WeightLayoutTest : Layouts {
     const reference::Matrix unused;
     std::vector<const Cause*> causes;
     if (*cause) causes.push_back(&find_cause(cause));
-    return rounded(reference::suppose({tiny_model(), Stage::k, 0, of_this_call, contract, from, unused}, causes)
-                       .value()
-                       .value);
+    return rounded(
+        reference::suppose({tiny_model(), Stage::k, 0, of_this_call, contract, from, unused}, causes)
+            .value()
+            .value);
   }
   Finding judged(const std::vector<float>& values) {
     put(Stage::k, values, kContract);
@@ -186,7 +187,8 @@ TEST_F(VLayoutTest, ATransposedCacheIsColAndTheSumsOfItAreWrong) {
   EXPECT_EQ(text_of(finding, "v_layout_best", "head 1"), "no figure") << "not asked for";
   const auto sums = judged(Stage::pv);
   EXPECT_EQ(sums.status, Status::fail);
-  EXPECT_THAT(sums.message, HasSubstr("follows from what attention read, but not from the V that was written"));
+  EXPECT_THAT(sums.message,
+              HasSubstr("follows from what attention read, but not from the V that was written"));
 }
 
 TEST_F(VLayoutTest, AnotherLayersCacheIsNoLayout) {

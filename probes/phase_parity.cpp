@@ -77,8 +77,8 @@ struct PhaseParity {
 
   static std::string blame(const Sides& sides, const std::string& name) {
     const std::string wrong = sides.wrong();
-    const std::string ratios =
-        fmt::format("against the reference: {} {:.3g}, prefill_last {:.3g}", name, sides.decode, sides.prefill);
+    const std::string ratios = fmt::format("against the reference: {} {:.3g}, prefill_last {:.3g}", name,
+                                           sides.decode, sides.prefill);
     if (wrong == "both") return fmt::format("both sides are wrong ({})", ratios);
     if (wrong == "neither") return fmt::format("neither side alone is out of its envelope ({})", ratios);
     return fmt::format("{} is the wrong side ({})", wrong == "decode" ? name : wrong, ratios);

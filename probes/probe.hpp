@@ -16,8 +16,8 @@
 //
 // It has a name, a doc line and at least one of check_layer (as soon as the engine has delivered a layer of a
 // phase), check_chained (as the reference, run from the tokens on, passes a stage), check_weight (once an
-// arm) and check_case (the case is complete). `options`, `needs` and `fit` are there when wanted. Every place that
-// the plan promises gets a finding: a place without one, or one with nothing compared, is INVALID.
+// arm) and check_case (the case is complete). `options`, `needs` and `fit` are there when wanted. Every place
+// that the plan promises gets a finding: a place without one, or one with nothing compared, is INVALID.
 #pragma once
 
 #include <concepts>
@@ -34,8 +34,8 @@
 
 namespace greta::probes {
 
-// `values`: "local|chained"; the first is the default. A word in capitals stands for values of a kind: COUNT a
-// whole number above 0, SHARE one part in so many ("1/16"), LIST whole numbers, each once ("0,1,2").
+// `values`: "local|chained"; the first is the default. A word in capitals stands for values of a kind: COUNT
+// a whole number above 0, SHARE one part in so many ("1/16"), LIST whole numbers, each once ("0,1,2").
 struct Option {
   std::string_view name;
   std::string_view values;
@@ -112,7 +112,7 @@ class Judge {
   Judge(std::string probe, std::string mode, std::string prompt, std::string arm);
   void operator()(const Place& place, const Compare& compare);
   void weight(const std::string& gguf_name, const Compare& compare);
-  std::vector<Finding> take();  // and forgets them
+  std::vector<Finding> take();            // and forgets them
   int64_t made() const { return made_; }  // findings so far, those that were taken included
 
  private:

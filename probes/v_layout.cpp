@@ -34,7 +34,8 @@ struct VLayout {
   static constexpr std::string_view name = "v_layout";
   static constexpr std::string_view doc =
       "V as attention reads it, by row and by column, and P·V against the V that was written";
-  static constexpr Option options[] = {{"heads", "all|LIST", "attention heads that get figures of their own"}};
+  static constexpr Option options[] = {
+      {"heads", "all|LIST", "attention heads that get figures of their own"}};
 
   explicit VLayout(const Options& given) : heads(given.at("heads")) {}
   std::string heads;
@@ -66,31 +67,33 @@ struct VLayout {
     compare_with(finding, tap, span_of(row.value), span_of(row.expected), span_of(row.certain));
     finding.reason = row.reason;
     const auto& config = at.evidence.model->config();
-    const auto report = [&](const Metrics& as_row, const std::optional<Metrics>& as_col, const std::string& of) {
+    const auto report = [&](const Metrics& as_row, const std::optional<Metrics>& as_col,
+                            const std::string& of) {
       const bool fits = as_col ? as_col->pass() : as_row.pass();
       finding.figures.push_back(word("v_layout_best", layout_of(as_row.pass(), fits), of));
       finding.figures.push_back(number("v_mae_row", as_row.mae, of));
-      finding.figures.push_back(as_col ? number("v_mae_col", as_col->mae, of) : word("v_mae_col", "as row", of));
+      finding.figures.push_back(as_col ? number("v_mae_col", as_col->mae, of)
+                                       : word("v_mae_col", "as row", of));
     };
     const auto all = col ? std::optional(against(tap.f32(), *col)) : std::nullopt;
     report(finding.metrics, all, "");
     for (const int64_t head : heads_of(heads, config.heads)) {
       const Columns part{head / (config.heads / config.kv_heads) * config.head_dim, config.head_dim};
-      report(against(tap.f32(), row, part), col ? std::optional(against(tap.f32(), *col, part)) : std::nullopt,
-             say("head {}", head).text());
+      report(against(tap.f32(), row, part),
+             col ? std::optional(against(tap.f32(), *col, part)) : std::nullopt, say("head {}", head).text());
     }
     if (finding.metrics.count == 0 || finding.metrics.pass()) return;
     finding.status = Status::fail;
     const Metrics& m = finding.metrics;
-    finding.message =
-        all && all->pass()
-            ? say("V is read by column: inside the bound by column (MAE {:.3g}), not by row (MAE {:.3g}, ratio {:.3g})",
-                  all->mae, m.mae, m.bound_ratio)
-                  .text()
-            : say("what attention reads is not the V that was written, by row (MAE {:.3g}, ratio {:.3g}) or by column "
-                  "(MAE {:.3g}): this is not a layout",
-                  m.mae, m.bound_ratio, all ? all->mae : m.mae)
-                  .text();
+    finding.message = all && all->pass() ? say("V is read by column: inside the bound by column (MAE "
+                                               "{:.3g}), not by row (MAE {:.3g}, ratio {:.3g})",
+                                               all->mae, m.mae, m.bound_ratio)
+                                               .text()
+                                         : say("what attention reads is not the V that was written, by row "
+                                               "(MAE {:.3g}, ratio {:.3g}) or by column "
+                                               "(MAE {:.3g}): this is not a layout",
+                                               m.mae, m.bound_ratio, all ? all->mae : m.mae)
+                                               .text();
   }
 
   void product(const LayerView& at, Stage stage, Finding& finding) const {
@@ -114,15 +117,15 @@ struct VLayout {
     finding.status = Status::fail;
     const Metrics& m = finding.metrics;
     const bool from_read = against(tap.f32(), at.local(stage)).pass();
-    finding.message =
-        from_read
-            ? say("{} follows from what attention read, but not from the V that was written (MAE {:.3g}, ratio {:.3g})",
-                  name_of(stage), m.mae, m.bound_ratio)
-                  .text()
-            : say("{} follows neither from what attention read nor from the V that was written (MAE {:.3g}, ratio "
-                  "{:.3g})",
-                  name_of(stage), m.mae, m.bound_ratio)
-                  .text();
+    finding.message = from_read ? say("{} follows from what attention read, but not from the V that was "
+                                      "written (MAE {:.3g}, ratio {:.3g})",
+                                      name_of(stage), m.mae, m.bound_ratio)
+                                      .text()
+                                : say("{} follows neither from what attention read nor from the V that was "
+                                      "written (MAE {:.3g}, ratio "
+                                      "{:.3g})",
+                                      name_of(stage), m.mae, m.bound_ratio)
+                                      .text();
   }
 
   static std::optional<Bounded> by_column(const LayerView& at, const Tap& tap) {

@@ -35,10 +35,12 @@ struct WeightLayout {
     // A weight that cannot tell (one row, all the same) fits both readings or none.
     const bool col_fits = by_column ? col.pass() : row.pass();
     const std::string layout = layout_of(row.pass(), col_fits), smaller = row.mae <= col.mae ? "row" : "col";
-    finding.figures = {number("mae_row", row.mae), number("ratio_row", row.bound_ratio),
+    finding.figures = {number("mae_row", row.mae),
+                       number("ratio_row", row.bound_ratio),
                        by_column ? number("mae_col", col.mae) : word("mae_col", "as row"),
                        by_column ? number("ratio_col", col.bound_ratio) : word("ratio_col", "as row"),
-                       word("smaller", by_column ? smaller : "as row"), word("layout", layout)};
+                       word("smaller", by_column ? smaller : "as row"),
+                       word("layout", layout)};
     if (row.count == 0 || row.pass()) return;
     finding.status = Status::fail;
     finding.message = said(row, col, by_column.has_value(), smaller);
@@ -46,15 +48,18 @@ struct WeightLayout {
 
   static std::string said(const Metrics& row, const Metrics& col, bool tells, const std::string& smaller) {
     if (!tells)
-      return say("the output does not fit the weight (MAE {:.3g}, ratio {:.3g}), and by column it would be the same",
+      return say("the output does not fit the weight (MAE {:.3g}, ratio {:.3g}), and by column it would be "
+                 "the same",
                  row.mae, row.bound_ratio)
           .text();
     if (col.pass())
-      return say("the weight was read by column: inside the bound by column (MAE {:.3g}, ratio {:.3g}), not by "
+      return say("the weight was read by column: inside the bound by column (MAE {:.3g}, ratio {:.3g}), not "
+                 "by "
                  "row (MAE {:.3g}, ratio {:.3g})",
                  col.mae, col.bound_ratio, row.mae, row.bound_ratio)
           .text();
-    return say("neither reading fits: by row MAE {:.3g} (ratio {:.3g}), by column MAE {:.3g} (ratio {:.3g}); that "
+    return say("neither reading fits: by row MAE {:.3g} (ratio {:.3g}), by column MAE {:.3g} (ratio {:.3g}); "
+               "that "
                "{} is the smaller misfit is no cause",
                row.mae, row.bound_ratio, col.mae, col.bound_ratio, smaller)
         .text();

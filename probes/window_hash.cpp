@@ -16,7 +16,8 @@ namespace {
 struct WindowHash {
   static constexpr std::string_view name = "window_hash";
   static constexpr std::string_view doc =
-      "prefill's last row and decode0 by their first values, as the reports compared them, beside the whole row";
+      "prefill's last row and decode0 by their first values, as the reports compared them, beside the whole "
+      "row";
   static constexpr Option options[] = {
       {"dims", "256|COUNT|SHARE", "values from the front of the row, or a share of it", true}};
 
@@ -57,8 +58,8 @@ struct WindowHash {
     finding.reason = "sum of both phases' chained envelopes";
     finding.metrics = compare(x, y, tolerance);
     const Metrics& whole = finding.metrics;
-    const std::string window = count == width ? say("whole ({})", width).text()
-                                              : say("dims 0-{} of {}", count - 1, width).text();
+    const std::string window =
+        count == width ? say("whole ({})", width).text() : say("dims 0-{} of {}", count - 1, width).text();
     finding.figures = {word("window", window),
                        word("hash_prefill", fmt::format("{:016x}", greta_hash(y.first(count)))),
                        word("hash_decode", fmt::format("{:016x}", greta_hash(x.first(count)))),
@@ -69,14 +70,15 @@ struct WindowHash {
     if (whole.count == 0 || whole.pass()) return;
     finding.status = Status::fail;
     finding.message =
-        part.pass() ? say("the window passes what the whole row does not: {} differ by MAE {:.3g}, the whole row by "
-                          "MAE {:.3g} (ratio {:.3g})",
-                          window, part.mae, whole.mae, whole.bound_ratio)
-                          .text()
-                    : say("decode0 and prefill_last differ by MAE {:.3g} (ratio {:.3g}) over the whole row, by MAE "
-                          "{:.3g} over {}",
-                          whole.mae, whole.bound_ratio, part.mae, window)
-                          .text();
+        part.pass()
+            ? say("the window passes what the whole row does not: {} differ by MAE {:.3g}, the whole row by "
+                  "MAE {:.3g} (ratio {:.3g})",
+                  window, part.mae, whole.mae, whole.bound_ratio)
+                  .text()
+            : say("decode0 and prefill_last differ by MAE {:.3g} (ratio {:.3g}) over the whole row, by MAE "
+                  "{:.3g} over {}",
+                  whole.mae, whole.bound_ratio, part.mae, window)
+                  .text();
   }
 
   size_t values_of(size_t width) const {

@@ -37,8 +37,12 @@ std::string shown(const Figure& figure) {
 }
 
 Key key_of(const Finding& finding, const std::string& of, bool with_stage) {
-  return {finding.prompt, finding.phase, finding.layer < 0 ? "" : std::to_string(finding.layer),
-          with_stage ? finding.stage : "", of, finding.arm};
+  return {finding.prompt,
+          finding.phase,
+          finding.layer < 0 ? "" : std::to_string(finding.layer),
+          with_stage ? finding.stage : "",
+          of,
+          finding.arm};
 }
 
 // Names in the order in which they come.
@@ -175,7 +179,12 @@ Finding folded(const FindingRefs& stages) {
     if (!wrong && figure(*stage, "wrong_side")->text != "neither") wrong = stage;
   }
   out.figures.push_back({.name = say("first out of bound").text(), .text = first ? first->stage : "-"});
-  out.figures.push_back({.name = "wrong_side", .text = figure(first ? *first : wrong ? *wrong : *stages.front(), "wrong_side")->text});
+  out.figures.push_back({.name = "wrong_side",
+                         .text = figure(first   ? *first
+                                        : wrong ? *wrong
+                                                : *stages.front(),
+                                        "wrong_side")
+                                     ->text});
   return out;
 }
 
@@ -190,8 +199,8 @@ std::vector<FigureTable> figure_tables(const RunResult& run, size_t most) {
 }
 
 std::vector<FigureTable> divergence_tables(const RunResult& run, size_t most) {
-  const auto with = select(all_findings(run),
-                           [](const Finding& f) { return figure(f, "mae") && figure(f, "wrong_side"); });
+  const auto with =
+      select(all_findings(run), [](const Finding& f) { return figure(f, "mae") && figure(f, "wrong_side"); });
   std::vector<FigureTable> out;
   for (const auto& probe : group_by(with, probe_name)) {
     const auto cases = group_by(probe.findings, [](const Finding& f) {

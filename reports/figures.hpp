@@ -10,7 +10,8 @@
 namespace greta::reports {
 
 struct FigureTable {
-  std::string title;  // the probe, and the columns that are the same in all rows: "v_layout: decode0, layer 5"
+  std::string
+      title;  // the probe, and the columns that are the same in all rows: "v_layout: decode0, layer 5"
   std::vector<std::string> header;
   struct Row {
     std::vector<std::string> cells;
@@ -20,8 +21,8 @@ struct FigureTable {
   int64_t left_out = 0;  // rows that `most` had no room for
 };
 
-// One a probe (and mode) that has figures; of more than `most` rows (0: all) those of places where an arm does
-// not pass come first, whole tensors before their parts.
+// One a probe (and mode) that has figures; of more than `most` rows (0: all) those of places where an arm
+// does not pass come first, whole tensors before their parts.
 std::vector<FigureTable> figure_tables(const RunResult& run, size_t most);
 
 // Where two phases part: rows cases and arms, columns the mean error of each stage, the first stage that is

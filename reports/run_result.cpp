@@ -69,7 +69,8 @@ std::vector<std::string> causes_of(const RunResult& run, std::string_view arm) {
   for (const auto& explanation : run.explanations) {
     if (explanation.arm != arm) continue;
     if (explanation.answer == probes::Answer::explained)
-      for (const auto& trial : explanation.fitting) std::for_each(trial.causes.begin(), trial.causes.end(), add);
+      for (const auto& trial : explanation.fitting)
+        std::for_each(trial.causes.begin(), trial.causes.end(), add);
     else
       add(explanation.stage + " " + std::string(probes::name_of(explanation.answer)));
   }

@@ -6,8 +6,8 @@
 //   probe × arm and case × arm: the worst bound ratio of each
 //   stage × layer tables (see `Tables`)
 //   tables of what probes measured: rows prompts (and heads) with the arms beside each other, columns figures
-//   weights, drift and bias, and for each failing arm: first failing stage, worst element, bound and its reason, rerun
-//   command
+//   weights, drift and bias, and for each failing arm: first failing stage, worst element, bound and its
+//   reason, rerun command
 //
 // Cells: "0.03" the worst max|err| / bound, at most 1 passes; "✗12" out of bound; "?" no verdict; "·" nothing
 // planned there.

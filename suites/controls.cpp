@@ -36,8 +36,7 @@ Places kernels_of(const std::vector<Finding>& findings, const std::string& arm, 
       // phase_parity names both sides' kernels: "A | prefill: B".
       const auto bar = finding.kernel.find(kPrefillSide);
       add(finding.phase, finding.kernel.substr(0, bar));
-      if (bar != std::string::npos)
-        add("prefill_last", finding.kernel.substr(bar + kPrefillSide.size()));
+      if (bar != std::string::npos) add("prefill_last", finding.kernel.substr(bar + kPrefillSide.size()));
     }
   return out;
 }
@@ -157,13 +156,15 @@ std::optional<Control> window(const Arm& arm, const std::vector<Finding>& findin
     if (!first) first = &finding;
   }
   if (through == 0) {
-    control.line = say("inert factor: keys_window = {}, but no comparison of the arm looks at keys through it",
-                       arm.keys_window)
-                       .text();
+    control.line =
+        say("inert factor: keys_window = {}, but no comparison of the arm looks at keys through it",
+            arm.keys_window)
+            .text();
   } else if (first) {
-    control.line = say("keys_window = {} leaves out keys that matter in {} of {} comparisons; the first: {}: {}",
-                       arm.keys_window, short_of, through, first->key(), first->message)
-                       .text();
+    control.line =
+        say("keys_window = {} leaves out keys that matter in {} of {} comparisons; the first: {}: {}",
+            arm.keys_window, short_of, through, first->key(), first->message)
+            .text();
   } else {
     control.status = Status::pass;
     control.line = say("keys_window = {} leaves out nothing that matters in any of {} comparisons",
@@ -203,7 +204,8 @@ std::vector<Control> controls_of(const Suite& suite, const std::vector<Finding>&
     if (const auto own = models.find(arm.name); own != models.end())
       out.push_back(same_model(arm.name, model, own->second));
     out.push_back(planned(findings, arm.name));
-    for (auto& control : {route(arm, findings), factor(arm, findings), window(arm, findings), repeat(arm.name, findings)})
+    for (auto& control :
+         {route(arm, findings), factor(arm, findings), window(arm, findings), repeat(arm.name, findings)})
       if (control) out.push_back(*control);
   }
   return out;

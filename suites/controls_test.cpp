@@ -148,7 +148,8 @@ TEST(Controls, ZeroPairs) {
 
 reports::RunResult run_attention(const std::string& arm) {
   const RunFolder folder;
-  return run(parse_suite("prompts = [\"tokens:5,9,2,7,1,3,8,4,6\"]\nphases = [\"decode0\"]\nlayers = [-1]\n[[arm]]\nname = \"a\"\n" +
+  return run(parse_suite("prompts = [\"tokens:5,9,2,7,1,3,8,4,6\"]\nphases = [\"decode0\"]\nlayers = "
+                         "[-1]\n[[arm]]\nname = \"a\"\n" +
                              arm + "[[probe]]\nuse = \"v_layout\"\n",
                          "test.toml"),
              folder.options());
@@ -159,15 +160,18 @@ TEST(Controls, AWindowThatLeavesKeysOut) {
   expect_invalid(short_of, "control window of arm 'a': keys_window = 4 leaves out keys that matter");
   expect_invalid(short_of, "the instrument, not the engine");
   for (const auto& control : short_of.controls)
-    EXPECT_EQ(control.status == Status::pass, control.name != "window") << control.name << ": " << control.line;
-  EXPECT_EQ(run_attention("keys_window = 4\nexpect = { control = \"window\" }\n").exit_code(), ExitCode::pass);
+    EXPECT_EQ(control.status == Status::pass, control.name != "window")
+        << control.name << ": " << control.line;
+  EXPECT_EQ(run_attention("keys_window = 4\nexpect = { control = \"window\" }\n").exit_code(),
+            ExitCode::pass);
   EXPECT_EQ(run_attention("keys_window = 9\n").exit_code(), ExitCode::pass);
   EXPECT_EQ(run_attention("keys_window = 9\nexpect = { control = \"window\" }\n").exit_code(), ExitCode::fail)
       << "a control that was to refuse and did not";
 }
 
 TEST(Controls, AWindowThatNoProbeLooksThroughIsInert) {
-  expect_invalid(run_with("[[arm]]\nname = \"a\"\nkeys_window = 4\n"), "no comparison of the arm looks at keys through it");
+  expect_invalid(run_with("[[arm]]\nname = \"a\"\nkeys_window = 4\n"),
+                 "no comparison of the arm looks at keys through it");
 }
 
 TEST(Controls, ARouteFlagThatIsIgnoredIsInvalid) {

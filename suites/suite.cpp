@@ -73,7 +73,8 @@ class Reader {
   void number(std::string_view key, double& out) {
     with(key, [&](const toml::node& node) {
       const auto value = node.is_number() ? node.value<double>() : std::nullopt;
-      if (!value || !std::isfinite(*value)) fail_usage("{} must be a finite number, not {}", key, type_of(node));
+      if (!value || !std::isfinite(*value))
+        fail_usage("{} must be a finite number, not {}", key, type_of(node));
       out = *value;
     });
   }

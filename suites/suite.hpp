@@ -7,11 +7,11 @@
 //   [[arm]]   name, unit = "mfma|valu|auto", shape = "gemm|gemv|auto", prompts,
 //             faults = ["q.prefill.weight_layout=col"] (planted; greta list faults),
 //             expect = { verdict = "fail", first = "q", cause = "weight_layout=col" }, or causes = [...]: all
-//             that the arm's explanations name, and no others, in the order of the pipeline; control = "route":
-//             the one control that refuses the arm; figures = [{ figure = "layout", is = "neither", in = "p6_long/*" }]
-//             (in: keys as --only takes them; at_least, at_most for numbers)
-//             differs_from = "ARM" (its attested kernels must not all be that arm's)
-//             keys_window = 64 (probes that look at keys look at the first 64, as the reports' instrument did)
+//             that the arm's explanations name, and no others, in the order of the pipeline; control =
+//             "route": the one control that refuses the arm; figures = [{ figure = "layout", is = "neither",
+//             in = "p6_long/*" }] (in: keys as --only takes them; at_least, at_most for numbers) differs_from
+//             = "ARM" (its attested kernels must not all be that arm's) keys_window = 64 (probes that look at
+//             keys look at the first 64, as the reports' instrument did)
 //   [[probe]] use, stages, and the probe's own options (greta list probes)
 #pragma once
 

@@ -205,7 +205,8 @@ TEST(Suite, RefusesExpectationsThatSayNothing) {
   EXPECT_THAT(arm("keys_window = 0\n"), HasSubstr("keys_window = 0 is outside 1 to"));
   EXPECT_THAT(arm("keys_window = \"64\"\n"), HasSubstr("must be an integer"));
   EXPECT_THAT(arm("expect = { control = \"rout\" }\n"), HasSubstr("did you mean 'route'?"));
-  EXPECT_THAT(arm("expect = { verdict = \"pass\", control = \"route\" }\n"), HasSubstr("is invalid, not pass"));
+  EXPECT_THAT(arm("expect = { verdict = \"pass\", control = \"route\" }\n"),
+              HasSubstr("is invalid, not pass"));
   const auto figure = [&](const std::string& table) {
     return arm("expect = { verdict = \"pass\", figures = " + table + " }\n");
   };
@@ -216,7 +217,8 @@ TEST(Suite, RefusesExpectationsThatSayNothing) {
   EXPECT_THAT(figure("[{ figure = \"layout\", is = \"row\", at_most = 1 }]"), HasSubstr("needs either"));
   EXPECT_THAT(figure("[{ figure = \"mae\", at_most = \"x\" }]"), HasSubstr("must be a finite number"));
   EXPECT_THAT(figure("[{ figure = \"mae\", atmost = 1.0 }]"), HasSubstr("did you mean 'at_most'?"));
-  EXPECT_THAT(arm("expect = { figures = [{ figure = \"mae\", at_most = 1 }] }\n"), HasSubstr("expect needs verdict"));
+  EXPECT_THAT(arm("expect = { figures = [{ figure = \"mae\", at_most = 1 }] }\n"),
+              HasSubstr("expect needs verdict"));
 }
 
 TEST(Suite, HoldsOptionsToTheirKinds) {
