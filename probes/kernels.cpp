@@ -19,7 +19,8 @@ struct Kernels {
         compare_with(finding, at.tap(stage), span_of(right.value), span_of(right.expected),
                      span_of(right.certain));
         finding.reason = right.reason;
-        if (finding.kernel.empty()) throw Missing("no kernel is attested for " + at.place(stage).text());
+        if (finding.kernel.empty())
+          throw Missing(say("no kernel is attested for {}", at.place(stage).text()));
         finding.figures = {word("kernel", finding.kernel), number("mae", finding.metrics.mae),
                            number("max_abs", finding.metrics.max_abs),
                            number("ratio", finding.metrics.bound_ratio)};

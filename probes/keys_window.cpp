@@ -1,5 +1,7 @@
 #include "probes/keys_window.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -82,16 +84,15 @@ void WindowCheck::run(const Bounded& whole, const std::vector<int64_t>& heads, F
   const auto values = at.tap(stage).f32();
   const Bounded inside = left > 0 ? from_written(at, stage, {0, window}) : whole;
   const Metrics seen = against(values, inside);
-  const std::string keys =
-      left > 0 ? say("keys 0-{} of {}", window - 1, T).text() : say("all {} keys", T).text();
+  const Message keys = left > 0 ? say("keys 0-{} of {}", window - 1, T) : say("all {} keys", T);
   const auto report = [&](double error, const std::string& of) {
     finding.figures.push_back(number(mae + "_window", error, of));
-    finding.figures.push_back(word(std::string(kWindow), keys, of));
+    finding.figures.push_back(word(std::string(kWindow), keys.text(), of));
   };
   report(seen.mae, "");
   for (const int64_t head : heads)
     report(against(values, inside, {head * config.head_dim, config.head_dim}).mae,
-           say("head {}", head).text());
+           fmt::format("head {}", head));
   if (left == 0 || seen.pass() || !finding.metrics.pass()) return;
 
   const double weight = largest_weight(at.tap(Stage::softmax), T, window);
@@ -103,16 +104,14 @@ void WindowCheck::run(const Bounded& whole, const std::vector<int64_t>& heads, F
     finding.message =
         say("over {} it is off by MAE {:.3g}, which is not what the other keys contribute (ratio "
             "{:.3g}), and yet it is right as a whole: no verdict",
-            keys, seen.mae, ratio)
-            .text();
+            keys, seen.mae, ratio);
     return;
   }
   finding.message =
       say("the instrument, not the engine, makes the difference: over {} it is off by MAE {:.3g}, which "
           "is what the {} keys left out contribute (up to {:.3g} of a row's weight; ratio {:.3g}); "
           "compared whole it passes (MAE {:.3g}, ratio {:.3g})",
-          keys, seen.mae, left, weight, ratio, finding.metrics.mae, finding.metrics.bound_ratio)
-          .text();
+          keys, seen.mae, left, weight, ratio, finding.metrics.mae, finding.metrics.bound_ratio);
 }
 
 }  // namespace greta::probes

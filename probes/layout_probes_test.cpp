@@ -95,7 +95,7 @@ TEST_F(WeightLayoutTest, ARightProductIsRow) {
   auto values = output("");
   values[7] = std::nextafter(values[7], 9.0f);
   const auto finding = judged(values);
-  EXPECT_EQ(finding.status, Status::pass) << finding.message;
+  EXPECT_EQ(finding.status, Status::pass) << finding.message.text();
   EXPECT_EQ(text_of(finding, "layout"), "row");
   EXPECT_EQ(text_of(finding, "smaller"), "row");
   EXPECT_GT(value_of(finding, "ratio_col"), 1);
@@ -107,7 +107,7 @@ TEST_F(WeightLayoutTest, AProductByColumnIsCol) {
   EXPECT_EQ(text_of(finding, "layout"), "col");
   EXPECT_LE(value_of(finding, "ratio_col"), 1);
   EXPECT_LT(value_of(finding, "mae_col"), value_of(finding, "mae_row"));
-  EXPECT_THAT(finding.message, HasSubstr("read by column"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("read by column"));
 }
 
 TEST_F(WeightLayoutTest, TransposedTilesAreNeitherAndTheSmallerMisfitIsNoCause) {
@@ -115,7 +115,8 @@ TEST_F(WeightLayoutTest, TransposedTilesAreNeitherAndTheSmallerMisfitIsNoCause) 
   EXPECT_EQ(finding.status, Status::fail);
   EXPECT_EQ(text_of(finding, "layout"), "neither");
   EXPECT_THAT(text_of(finding, "smaller"), testing::AnyOf("row", "col"));
-  EXPECT_THAT(finding.message, testing::AllOf(HasSubstr("neither reading fits"), HasSubstr("no cause")));
+  EXPECT_THAT(finding.message.text(),
+              testing::AllOf(HasSubstr("neither reading fits"), HasSubstr("no cause")));
 }
 
 TEST_F(WeightLayoutTest, WhatDidNotComeIsNoVerdict) {
@@ -160,14 +161,14 @@ struct VLayoutTest : Layouts {
 
 TEST_F(VLayoutTest, ARightCacheIsRowAndItsSumsFollow) {
   const auto finding = judged(Stage::v_cache);
-  EXPECT_EQ(finding.status, Status::pass) << finding.message;
+  EXPECT_EQ(finding.status, Status::pass) << finding.message.text();
   EXPECT_EQ(text_of(finding, "v_layout_best"), "row");
   EXPECT_EQ(text_of(finding, "v_layout_best", "head 5"), "row");
   EXPECT_EQ(value_of(finding, "v_mae_row"), 0);
   EXPECT_GT(value_of(finding, "v_mae_col"), 0.1);
   for (const Stage stage : {Stage::pv, Stage::attn_out}) {
     const auto sums = judged(stage);
-    EXPECT_EQ(sums.status, Status::pass) << sums.message;
+    EXPECT_EQ(sums.status, Status::pass) << sums.message.text();
     EXPECT_LT(value_of(sums, std::string(name_of(stage)) + "_mae", "head 7"), 1e-6);
   }
 }
@@ -187,7 +188,7 @@ TEST_F(VLayoutTest, ATransposedCacheIsColAndTheSumsOfItAreWrong) {
   EXPECT_EQ(text_of(finding, "v_layout_best", "head 1"), "no figure") << "not asked for";
   const auto sums = judged(Stage::pv);
   EXPECT_EQ(sums.status, Status::fail);
-  EXPECT_THAT(sums.message,
+  EXPECT_THAT(sums.message.text(),
               HasSubstr("follows from what attention read, but not from the V that was written"));
 }
 
@@ -196,7 +197,7 @@ TEST_F(VLayoutTest, AnotherLayersCacheIsNoLayout) {
   const auto finding = judged(Stage::v_cache);
   EXPECT_EQ(finding.status, Status::fail);
   EXPECT_EQ(text_of(finding, "v_layout_best"), "neither");
-  EXPECT_THAT(finding.message, HasSubstr("this is not a layout"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("this is not a layout"));
 }
 
 TEST_F(VLayoutTest, AWindowThatLeavesKeysOutIsTheInstrumentsFault) {
@@ -205,7 +206,7 @@ TEST_F(VLayoutTest, AWindowThatLeavesKeysOutIsTheInstrumentsFault) {
     const auto finding = judged(stage);
     const std::string mae = std::string(name_of(stage)) + "_mae";
     EXPECT_EQ(finding.status, Status::invalid);
-    EXPECT_THAT(finding.message, HasSubstr("the instrument, not the engine, makes the difference"));
+    EXPECT_THAT(finding.message.text(), HasSubstr("the instrument, not the engine, makes the difference"));
     EXPECT_LT(value_of(finding, mae), 1e-6) << "as a whole it is right";
     EXPECT_GT(value_of(finding, mae + "_window"), 1e-3);
     EXPECT_EQ(text_of(finding, kWindow, "head 0"), "keys 0-7 of 20");
@@ -219,7 +220,7 @@ TEST_F(VLayoutTest, AWindowThatLeavesNothingOutPasses) {
   for (const int64_t window : {kRows, kRows + 100}) {
     evidence.keys_window = window;
     const auto finding = judged(Stage::pv);
-    EXPECT_EQ(finding.status, Status::pass) << finding.message;
+    EXPECT_EQ(finding.status, Status::pass) << finding.message.text();
     EXPECT_EQ(text_of(finding, kWindow), "all 20 keys");
     EXPECT_TRUE(std::isnan(value_of(finding, kKeysLeftOut)));
   }
@@ -232,7 +233,7 @@ TEST_F(VLayoutTest, AWindowExcusesNoEngineThatIsWrong) {
   moved[std::uniform_int_distribution<size_t>(0, moved.size() - 1)(random)] += 0.01f;
   put(Stage::pv, moved, kSum);
   const auto finding = judged(Stage::pv);
-  EXPECT_EQ(finding.status, Status::fail) << finding.message << " seed " << seed;
+  EXPECT_EQ(finding.status, Status::fail) << finding.message.text() << " seed " << seed;
 }
 
 TEST_F(VLayoutTest, HeadsAreHeldToTheOptionAndToTheModel) {

@@ -30,14 +30,13 @@ struct PhaseParity {
     const Phase& decode = evidence.phase(place.phase);
     const Place prefill_place{prefill.name, place.layer, place.stage};
     if (prefill.call.tokens != decode.call.tokens || prefill.call.start != decode.call.start)
-      throw Missing(
-          fmt::format("prefill_last and {} are not of the same token at the same position", decode.name));
+      throw Missing(say("prefill_last and {} are not of the same token at the same position", decode.name));
     const Tap& a = decode.tap(place.layer, place.stage);
     const Tap& b = prefill.tap(place.layer, place.stage);
     const ChainedRows& ra = evidence.chained_rows(place);
     const ChainedRows& rb = evidence.chained_rows(prefill_place);
     if (ra.envelope.size() != rb.envelope.size() || ra.envelope.size() != a.f32().size())
-      throw Missing(fmt::format("{} and {} have different sizes", place.text(), prefill_place.text()));
+      throw Missing(say("{} and {} have different sizes", place.text(), prefill_place.text()));
 
     std::vector<float> tolerance(ra.envelope.size());
     for (size_t i = 0; i < tolerance.size(); ++i)
@@ -57,9 +56,9 @@ struct PhaseParity {
                        word("wrong_side", sides.wrong())};
     if (m.count == 0 || m.pass()) return;
     finding.status = Status::fail;
-    finding.message = fmt::format("{} {:.9g} but prefill_last {:.9g} at {} (ratio {:.3g}); {}", decode.name,
-                                  m.worst_actual, m.worst_expected, to_string(finding.worst_index()),
-                                  m.bound_ratio, blame(sides, decode.name));
+    finding.message =
+        say("{} {:.9g} but prefill_last {:.9g} at {} (ratio {:.3g}); {}", decode.name, m.worst_actual,
+            m.worst_expected, to_string(finding.worst_index()), m.bound_ratio, blame(sides, decode.name));
   }
 
   static double against_reference(const Tap& tap, const ChainedRows& rows) {
@@ -75,13 +74,13 @@ struct PhaseParity {
     }
   };
 
-  static std::string blame(const Sides& sides, const std::string& name) {
+  static Message blame(const Sides& sides, const std::string& name) {
+    const Message ratios =
+        say("against the reference: {} {:.3g}, prefill_last {:.3g}", name, sides.decode, sides.prefill);
     const std::string wrong = sides.wrong();
-    const std::string ratios = fmt::format("against the reference: {} {:.3g}, prefill_last {:.3g}", name,
-                                           sides.decode, sides.prefill);
-    if (wrong == "both") return fmt::format("both sides are wrong ({})", ratios);
-    if (wrong == "neither") return fmt::format("neither side alone is out of its envelope ({})", ratios);
-    return fmt::format("{} is the wrong side ({})", wrong == "decode" ? name : wrong, ratios);
+    if (wrong == "both") return say("both sides are wrong ({})", ratios);
+    if (wrong == "neither") return say("neither side alone is out of its envelope ({})", ratios);
+    return say("{} is the wrong side ({})", wrong == "decode" ? name : wrong, ratios);
   }
 };
 

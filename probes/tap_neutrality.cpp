@@ -20,12 +20,11 @@ struct TapNeutrality {
   }
 
   static void check(const Phase& phase, Finding& finding) {
-    if (!phase.outcome) throw Missing(fmt::format("{} returned no logits", phase.name));
-    if (!phase.untapped) throw Missing(fmt::format("{} did not run without taps", phase.name));
+    if (!phase.outcome) throw Missing(say("{} returned no logits", phase.name));
+    if (!phase.untapped) throw Missing(say("{} did not run without taps", phase.name));
     const auto& on = phase.outcome->logits;
     const auto& off = phase.untapped->logits;
-    if (on.size() != off.size())
-      throw Missing(fmt::format("{} logits with taps, {} without", on.size(), off.size()));
+    if (on.size() != off.size()) throw Missing(say("{} logits with taps, {} without", on.size(), off.size()));
     finding.metrics.count = static_cast<int64_t>(on.size());
     finding.shape = {finding.metrics.count};
     finding.reason = "bitwise";
@@ -33,11 +32,11 @@ struct TapNeutrality {
     if (same_bits && phase.outcome->top1 == phase.untapped->top1) return;
     finding.metrics = compare(on, off, {});
     finding.status = Status::fail;
-    finding.message = fmt::format(
-        "taps change the run: {} of {} logits differ, worst token {}: {:.9g} with, {:.9g} without; "
-        "top-1 {} with, {} without",
-        finding.metrics.out_of_bound, on.size(), finding.metrics.worst, finding.metrics.worst_actual,
-        finding.metrics.worst_expected, phase.outcome->top1, phase.untapped->top1);
+    finding.message =
+        say("taps change the run: {} of {} logits differ, worst token {}: {:.9g} with, {:.9g} without; "
+            "top-1 {} with, {} without",
+            finding.metrics.out_of_bound, on.size(), finding.metrics.worst, finding.metrics.worst_actual,
+            finding.metrics.worst_expected, phase.outcome->top1, phase.untapped->top1);
   }
 };
 

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "probes/compare.hpp"
+#include "probes/evidence.hpp"
 
 namespace greta::probes {
 namespace {
@@ -20,7 +21,7 @@ enum class Outcome { fits, misfits, idle, unjudged };
 struct Attempt {
   Outcome outcome;
   double ratio = 0;
-  std::string why;
+  Message why;
 };
 
 Metrics held_against(const Subject& subject, const reference::Bounded& bounded) {
@@ -28,24 +29,24 @@ Metrics held_against(const Subject& subject, const reference::Bounded& bounded) 
     return std::span<const double>(m.data(), static_cast<size_t>(m.size()));
   };
   if (bounded.value.size() != static_cast<Eigen::Index>(subject.output.size()))
-    throw std::runtime_error(fmt::format("{} has {} values, the reference {}", subject.name,
-                                         subject.output.size(), bounded.value.size()));
+    throw Missing(
+        say("{} has {} values, the reference {}", subject.name, subject.output.size(), bounded.value.size()));
   return compare(subject.output, span(bounded.value), span(bounded.expected), span(bounded.certain));
 }
 
 Attempt attempt(const Subject& subject, Causes causes) {
   try {
-    std::string why;
+    Message why;
     const auto bounded = subject.suppose(causes, &why);
-    if (!bounded) return {Outcome::idle, kInfinity, why.empty() ? "nothing to vary" : why};
+    if (!bounded) return {Outcome::idle, kInfinity, why.empty() ? say("nothing to vary") : why};
     const Metrics metrics = held_against(subject, *bounded);
     // NaN where the cause predicts none, or the reverse, is no fit: pass() and the ratio say so, each alone.
     const bool fits = metrics.pass() && metrics.bound_ratio <= 1;
-    return {fits ? Outcome::fits : Outcome::misfits, metrics.bound_ratio, ""};
+    return {fits ? Outcome::fits : Outcome::misfits, metrics.bound_ratio, {}};
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {  // Missing, or a contract that is not of this stage
-    return {Outcome::unjudged, kInfinity, error.what()};
+    return {Outcome::unjudged, kInfinity, message_of(error)};
   }
 }
 
@@ -64,7 +65,8 @@ struct Suspect {
   std::vector<const Cause*> causes;
   enum { alive, excluded, not_applicable } state = alive;
   double ratio = 0;
-  std::string place, note;
+  std::string place;
+  Message note;
   int64_t fitted = 0;
   bool idle_at_first = false;
 
@@ -81,8 +83,8 @@ struct Suspect {
         break;
       case Outcome::idle:
         state = fitted > 0 ? excluded : not_applicable;
-        note = fitted > 0 ? fmt::format("fits elsewhere, but cannot have broken {}: {}", name, at.why)
-                          : fmt::format("{}: {}", name, at.why);
+        note = fitted > 0 ? say("fits elsewhere, but cannot have broken {}: {}", name, at.why)
+                          : say("{}: {}", name, at.why);
         break;
       case Outcome::unjudged:
         state = not_applicable;
@@ -155,7 +157,7 @@ class Searcher {
       if (seen_[i] == Seen::out_of_bound) return true;
       const reference::Bounded right = subject.right();
       if (held_against(subject, right).pass())
-        throw std::runtime_error("the evidence does not show the failure that the finding tells of");
+        throw Missing(say("the evidence does not show the failure that the finding tells of"));
       if (hooks_.seen) hooks_.seen(subject, right);
       seen_[i] = Seen::out_of_bound;
       ++out_.tried;
@@ -163,7 +165,7 @@ class Searcher {
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const std::exception& error) {
-      out_.not_tried.push_back(fmt::format("{}: {}", tensors_[i].key, error.what()));
+      out_.not_tried.push_back(say("{}: {}", tensors_[i].key, message_of(error)));
       seen_[i] = Seen::not_there;
       return false;
     }

@@ -2,6 +2,8 @@
 // written, read by row (base[t·Dh + d]) and by column (base[d·T + t], the catalogue's cache_layout=col); pv
 // and attn_out against softmax·V of the V that was written. An arm with keys_window has the instrument of the
 // B3.25 report: the first keys only, against softmax weights over all of them.
+#include <fmt/format.h>
+
 #include <charconv>
 
 #include "datasets/error.hpp"
@@ -80,7 +82,8 @@ struct VLayout {
     for (const int64_t head : heads_of(heads, config.heads)) {
       const Columns part{head / (config.heads / config.kv_heads) * config.head_dim, config.head_dim};
       report(against(tap.f32(), row, part),
-             col ? std::optional(against(tap.f32(), *col, part)) : std::nullopt, say("head {}", head).text());
+             col ? std::optional(against(tap.f32(), *col, part)) : std::nullopt,
+             fmt::format("head {}", head));
     }
     if (finding.metrics.count == 0 || finding.metrics.pass()) return;
     finding.status = Status::fail;
@@ -88,12 +91,10 @@ struct VLayout {
     finding.message = all && all->pass() ? say("V is read by column: inside the bound by column (MAE "
                                                "{:.3g}), not by row (MAE {:.3g}, ratio {:.3g})",
                                                all->mae, m.mae, m.bound_ratio)
-                                               .text()
                                          : say("what attention reads is not the V that was written, by row "
                                                "(MAE {:.3g}, ratio {:.3g}) or by column "
                                                "(MAE {:.3g}): this is not a layout",
-                                               m.mae, m.bound_ratio, all ? all->mae : m.mae)
-                                               .text();
+                                               m.mae, m.bound_ratio, all ? all->mae : m.mae);
   }
 
   void product(const LayerView& at, Stage stage, Finding& finding) const {
@@ -107,7 +108,7 @@ struct VLayout {
     const auto of_head = [&](int64_t head) { return Columns{head * config.head_dim, config.head_dim}; };
     for (const int64_t head : heads_of(heads, config.heads))
       finding.figures.push_back(
-          number(mae, against(tap.f32(), whole, of_head(head)).mae, say("head {}", head).text()));
+          number(mae, against(tap.f32(), whole, of_head(head)).mae, fmt::format("head {}", head)));
     if (at.evidence.keys_window > 0) {
       const WindowCheck check{at, stage, mae};
       check.run(whole, heads_of(heads, config.heads), finding);
@@ -120,12 +121,10 @@ struct VLayout {
     finding.message = from_read ? say("{} follows from what attention read, but not from the V that was "
                                       "written (MAE {:.3g}, ratio {:.3g})",
                                       name_of(stage), m.mae, m.bound_ratio)
-                                      .text()
                                 : say("{} follows neither from what attention read nor from the V that was "
                                       "written (MAE {:.3g}, ratio "
                                       "{:.3g})",
-                                      name_of(stage), m.mae, m.bound_ratio)
-                                      .text();
+                                      name_of(stage), m.mae, m.bound_ratio);
   }
 
   static std::optional<Bounded> by_column(const LayerView& at, const Tap& tap) {

@@ -46,23 +46,23 @@ struct WeightLayout {
     finding.message = said(row, col, by_column.has_value(), smaller);
   }
 
-  static std::string said(const Metrics& row, const Metrics& col, bool tells, const std::string& smaller) {
+  static Message said(const Metrics& row, const Metrics& col, bool tells, const std::string& smaller) {
     if (!tells)
-      return say("the output does not fit the weight (MAE {:.3g}, ratio {:.3g}), and by column it would be "
-                 "the same",
-                 row.mae, row.bound_ratio)
-          .text();
+      return say(
+          "the output does not fit the weight (MAE {:.3g}, ratio {:.3g}), and by column it would be "
+          "the same",
+          row.mae, row.bound_ratio);
     if (col.pass())
-      return say("the weight was read by column: inside the bound by column (MAE {:.3g}, ratio {:.3g}), not "
-                 "by "
-                 "row (MAE {:.3g}, ratio {:.3g})",
-                 col.mae, col.bound_ratio, row.mae, row.bound_ratio)
-          .text();
-    return say("neither reading fits: by row MAE {:.3g} (ratio {:.3g}), by column MAE {:.3g} (ratio {:.3g}); "
-               "that "
-               "{} is the smaller misfit is no cause",
-               row.mae, row.bound_ratio, col.mae, col.bound_ratio, smaller)
-        .text();
+      return say(
+          "the weight was read by column: inside the bound by column (MAE {:.3g}, ratio {:.3g}), not "
+          "by "
+          "row (MAE {:.3g}, ratio {:.3g})",
+          col.mae, col.bound_ratio, row.mae, row.bound_ratio);
+    return say(
+        "neither reading fits: by row MAE {:.3g} (ratio {:.3g}), by column MAE {:.3g} (ratio {:.3g}); "
+        "that "
+        "{} is the smaller misfit is no cause",
+        row.mae, row.bound_ratio, col.mae, col.bound_ratio, smaller);
   }
 
   // Empty where the two readings cannot be told apart.

@@ -36,7 +36,8 @@ struct WindowHash {
   void check(const Evidence& evidence, const Place& place, Finding& finding) const {
     const Phase &prefill = evidence.phase("prefill_last"), &decode = evidence.phase(place.phase);
     if (prefill.call.tokens != decode.call.tokens || prefill.call.start != decode.call.start)
-      throw Missing("prefill_last and decode0 are not of the same token at the same position");
+      throw Missing(
+          say("{} and {} are not of the same token at the same position", "prefill_last", decode.name));
     const Tap &a = decode.tap(place.layer, place.stage), &b = prefill.tap(place.layer, place.stage);
     const ChainedRows& ra = evidence.chained_rows(place);
     const ChainedRows& rb = evidence.chained_rows({prefill.name, place.layer, place.stage});
@@ -44,7 +45,8 @@ struct WindowHash {
     const size_t width = a.f32().size() / rows;
     if (a.f32().size() != b.f32().size() || ra.envelope.size() != a.f32().size() ||
         rb.envelope.size() != a.f32().size())
-      throw Missing("decode0, prefill_last and the reference have rows of different sizes");
+      throw Missing(say("{} and {} have different sizes", place.text(),
+                        Place{prefill.name, place.layer, place.stage}.text()));
     const auto x = a.f32().last(width), y = b.f32().last(width);
     std::vector<float> tolerance(width);
     for (size_t i = 0, from = a.f32().size() - width; i < width; ++i)
@@ -58,9 +60,9 @@ struct WindowHash {
     finding.reason = "sum of both phases' chained envelopes";
     finding.metrics = compare(x, y, tolerance);
     const Metrics& whole = finding.metrics;
-    const std::string window =
-        count == width ? say("whole ({})", width).text() : say("dims 0-{} of {}", count - 1, width).text();
-    finding.figures = {word("window", window),
+    const Message window =
+        count == width ? say("whole ({})", width) : say("dims 0-{} of {}", count - 1, width);
+    finding.figures = {word("window", window.text()),
                        word("hash_prefill", fmt::format("{:016x}", greta_hash(y.first(count)))),
                        word("hash_decode", fmt::format("{:016x}", greta_hash(x.first(count)))),
                        number("mae_window", part.mae),
@@ -74,11 +76,9 @@ struct WindowHash {
             ? say("the window passes what the whole row does not: {} differ by MAE {:.3g}, the whole row by "
                   "MAE {:.3g} (ratio {:.3g})",
                   window, part.mae, whole.mae, whole.bound_ratio)
-                  .text()
             : say("decode0 and prefill_last differ by MAE {:.3g} (ratio {:.3g}) over the whole row, by MAE "
                   "{:.3g} over {}",
-                  whole.mae, whole.bound_ratio, part.mae, window)
-                  .text();
+                  whole.mae, whole.bound_ratio, part.mae, window);
   }
 
   size_t values_of(size_t width) const {

@@ -54,14 +54,14 @@ struct WindowHashTest : testing::Test {
 
 TEST_F(WindowHashTest, EqualRowsHaveEqualHashes) {
   const auto finding = judged("1/4", 0, 0);
-  EXPECT_EQ(finding.status, Status::pass) << finding.message;
+  EXPECT_EQ(finding.status, Status::pass) << finding.message.text();
   EXPECT_EQ(text(finding, "hash_prefill"), text(finding, "hash_decode"));
   EXPECT_EQ(text(finding, "window"), "dims 0-1 of 8");
 }
 
 TEST_F(WindowHashTest, NoiseChangesTheHashAndNotTheVerdict) {
   const auto finding = judged("1/4", 1, 1e-4f);
-  EXPECT_EQ(finding.status, Status::pass) << finding.message;
+  EXPECT_EQ(finding.status, Status::pass) << finding.message.text();
   EXPECT_NE(text(finding, "hash_prefill"), text(finding, "hash_decode"));
   EXPECT_EQ(text(finding, "equal_window"), "yes");
 }
@@ -72,7 +72,7 @@ TEST_F(WindowHashTest, AWindowMissesWhatLiesBehindIt) {
   EXPECT_EQ(text(finding, "equal_window"), "yes");
   EXPECT_EQ(text(finding, "equal_whole"), "no");
   EXPECT_EQ(text(finding, "hash_prefill"), text(finding, "hash_decode"));
-  EXPECT_THAT(finding.message, HasSubstr("the window passes what the whole row does not"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("the window passes what the whole row does not"));
 }
 
 TEST_F(WindowHashTest, AWindowAsWideAsTheRowIsTheWhole) {

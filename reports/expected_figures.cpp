@@ -23,15 +23,15 @@ std::string what_came(const Figure& figure) {
 
 }  // namespace
 
-std::string ExpectedFigure::text() const {
+Message ExpectedFigure::text() const {
   std::string out = figure;
   if (!is.empty()) out += " " + is;
   if (std::isfinite(at_least)) out += fmt::format(" >= {:.3g}", at_least);
   if (std::isfinite(at_most)) out += fmt::format(" <= {:.3g}", at_most);
-  return in.empty() ? out : say("{} in '{}'", out, in).text();
+  return in.empty() ? verbatim(out) : say("{} in '{}'", out, in);
 }
 
-std::string unmet_figures(const RunResult& run, const ArmResult& arm) {
+Message unmet_figures(const RunResult& run, const ArmResult& arm) {
   for (const auto& expected : arm.expect.figures) {
     int64_t seen = 0;
     for (const auto& finding : run.findings) {
@@ -41,11 +41,10 @@ std::string unmet_figures(const RunResult& run, const ArmResult& arm) {
         ++seen;
         if (!met(figure, expected))
           return say("the figure {} is {}{} in {}", expected.text(), what_came(figure),
-                     figure.of.empty() ? "" : " (" + figure.of + ")", finding.key())
-              .text();
+                     figure.of.empty() ? "" : " (" + figure.of + ")", finding.key());
       }
     }
-    if (seen == 0) return say("no finding has the figure {}", expected.text()).text();
+    if (seen == 0) return say("no finding has the figure {}", expected.text());
   }
   return {};
 }

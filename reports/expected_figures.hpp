@@ -9,7 +9,7 @@
 namespace greta::reports {
 
 // The first expectation of a figure that did not come, as one sentence; empty: all came.
-std::string unmet_figures(const RunResult&, const ArmResult&);
+Message unmet_figures(const RunResult&, const ArmResult&);
 
 // The controls that refuse the arm, each once: "route", "route, factor"; empty: none does.
 std::string refusing_controls(const RunResult&, std::string_view arm);

@@ -20,10 +20,10 @@ using probes::Status;
 // What tells rows apart, in the order of the columns; the arm last, so that arms are neighbours.
 enum Column { kPrompt, kPhase, kLayer, kStage, kPart, kArm, kColumns };
 using Key = std::array<std::string, kColumns>;
-std::string column_name(size_t column) {
+Message column_name(size_t column) {
   const std::array<Message, kColumns> names = {say("prompt"), say("phase"), say("layer"),
                                                say("stage"),  say("of"),    say("arm")};
-  return names[column].text();
+  return names[column];
 }
 
 struct Entry {
@@ -64,22 +64,23 @@ class Builder {
       for (const Figure& figure : finding->figures) add(*finding, figure, with_stage);
   }
 
-  FigureTable table(std::string title, size_t most) {
+  FigureTable table(const Message& title, size_t most) {
     FigureTable out;
     const auto keys = chosen(most);
     out.left_out = static_cast<int64_t>(entries_.size() - keys.size());
     std::vector<size_t> columns;
+    std::vector<Message> heads = {title};
     for (size_t column = 0; column < kColumns; ++column) {
       std::set<std::string> values;
       for (const auto& [key, entry] : entries_) values.insert(key[column]);
       if (values.size() > 1 || column == kPrompt)
         columns.push_back(column);
       else if (!values.begin()->empty())
-        title += fmt::format(", {} {}", column_name(column), *values.begin());
+        heads.push_back(joined({column_name(column), verbatim(*values.begin())}, " "));
     }
-    out.title = title;
+    out.title = joined(heads, ", ");
     for (const size_t column : columns) out.header.push_back(column_name(column));
-    out.header.insert(out.header.end(), names_.begin(), names_.end());
+    for (const auto& name : names_) out.header.push_back(verbatim(name));
     for (const Key& key : keys) out.rows.push_back(row(key, columns));
     return out;
   }
@@ -143,8 +144,7 @@ class Builder {
     FigureTable::Row out;
     const Entry& entry = entries_.at(key);
     out.status = entry.status;
-    for (const size_t column : columns)
-      out.cells.push_back(column == kPart && key[column].empty() ? say("all").text() : key[column]);
+    for (const size_t column : columns) out.cells.push_back(key[column]);
     for (const auto& name : names_) {
       const auto found = entry.figures.find(name);
       out.cells.push_back(found == entry.figures.end() ? "" : found->second);
@@ -178,7 +178,7 @@ Finding folded(const FindingRefs& stages) {
     if (!first && status_of(*stage) != Status::pass) first = stage;
     if (!wrong && figure(*stage, "wrong_side")->text != "neither") wrong = stage;
   }
-  out.figures.push_back({.name = say("first out of bound").text(), .text = first ? first->stage : "-"});
+  out.figures.push_back({.name = "first_out", .text = first ? first->stage : "-"});
   out.figures.push_back({.name = "wrong_side",
                          .text = figure(first   ? *first
                                         : wrong ? *wrong
@@ -194,7 +194,7 @@ std::vector<FigureTable> figure_tables(const RunResult& run, size_t most) {
   const auto with = select(all_findings(run), [](const Finding& f) { return !f.figures.empty(); });
   std::vector<FigureTable> out;
   for (const auto& probe : group_by(with, probe_name))
-    out.push_back(Builder(probe.findings).table(probe.name, most));
+    out.push_back(Builder(probe.findings).table(verbatim(probe.name), most));
   return out;
 }
 
@@ -210,7 +210,7 @@ std::vector<FigureTable> divergence_tables(const RunResult& run, size_t most) {
     for (const auto& one : cases) rows.push_back(folded(one.findings));
     FindingRefs refs;
     for (const auto& row : rows) refs.push_back(&row);
-    out.push_back(Builder(refs).table(say("{}: mean error of each stage", probe.name).text(), most));
+    out.push_back(Builder(refs).table(say("{}: mean error of each stage", probe.name), most));
   }
   return out;
 }

@@ -14,7 +14,7 @@ struct FigureTable {
       title;  // the probe, and the columns that are the same in all rows: "v_layout: decode0, layer 5"
   std::vector<std::string> header;
   struct Row {
-    std::vector<std::string> cells;
+    std::vector<std::string> cells;                // of a whole tensor the column `of` is empty
     probes::Status status = probes::Status::pass;  // the worst of the findings in it
   };
   std::vector<Row> rows;

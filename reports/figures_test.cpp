@@ -17,12 +17,18 @@ using probes::Status;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
+std::vector<std::string> texts(const std::vector<Message>& messages) {
+  std::vector<std::string> out;
+  for (const auto& message : messages) out.push_back(message.text());
+  return out;
+}
+
 Finding finding(const std::string& arm, const std::string& stage, std::vector<Figure> figures,
                 Status status = Status::pass) {
   Finding out = example_finding(arm, "decode0", 5, stage, 0.5);
   out.probe = "v_layout", out.mode = "";
   out.status = status;
-  if (status != Status::pass) out.message = "wrong";
+  if (status != Status::pass) out.message = verbatim("wrong");
   out.figures = std::move(figures);
   return out;
 }
@@ -48,12 +54,11 @@ RunResult run_with_figures() {
 TEST(Figures, ArmsStandBesideEachOtherAndStagesShareARow) {
   const auto tables = figure_tables(run_with_figures(), 0);
   ASSERT_EQ(tables.size(), 1u);
-  EXPECT_EQ(tables[0].title, "v_layout, phase decode0, layer 5");
-  EXPECT_THAT(tables[0].header, ElementsAre("prompt", "of", "arm", "best", "mae_row", "pv_mae"));
+  EXPECT_EQ(tables[0].title.text(), "v_layout, phase decode0, layer 5");
+  EXPECT_THAT(texts(tables[0].header), ElementsAre("prompt", "of", "arm", "best", "mae_row", "pv_mae"));
   ASSERT_EQ(tables[0].rows.size(), 4u);
-  EXPECT_THAT(tables[0].rows[0].cells,
-              ElementsAre("p0_short", "all", "before", "neither", "1.25", "1.62e-08"));
-  EXPECT_THAT(tables[0].rows[1].cells, ElementsAre("p0_short", "all", "after", "row", "0", "1.62e-08"));
+  EXPECT_THAT(tables[0].rows[0].cells, ElementsAre("p0_short", "", "before", "neither", "1.25", "1.62e-08"));
+  EXPECT_THAT(tables[0].rows[1].cells, ElementsAre("p0_short", "", "after", "row", "0", "1.62e-08"));
   EXPECT_THAT(tables[0].rows[2].cells, ElementsAre("p0_short", "head 0", "before", "neither", "", ""));
   EXPECT_EQ(tables[0].rows[0].status, Status::fail);
   EXPECT_EQ(tables[0].rows[1].status, Status::pass);
@@ -63,7 +68,7 @@ TEST(Figures, StagesWithTheSameFigureHaveRowsOfTheirOwn) {
   auto run = run_with_figures();
   run.findings[1].figures[0].name = "mae_row";
   const auto table = figure_tables(run, 0).front();
-  EXPECT_THAT(table.header, ElementsAre("prompt", "stage", "of", "arm", "best", "mae_row", "pv_mae"));
+  EXPECT_THAT(texts(table.header), ElementsAre("prompt", "stage", "of", "arm", "best", "mae_row", "pv_mae"));
 }
 
 TEST(Figures, WhereThereIsNoRoomTheTellingRowsStay) {
@@ -99,7 +104,7 @@ RunResult parted_run() {
 TEST(Figures, WherePhasesPartTheStagesAreColumns) {
   auto run = parted_run();
   const auto table = divergence_tables(run, 0).front();
-  EXPECT_THAT(table.header, ElementsAre("prompt", "q", "k", "v", "first out of bound", "wrong_side"));
+  EXPECT_THAT(texts(table.header), ElementsAre("prompt", "q", "k", "v", "first_out", "wrong_side"));
   EXPECT_THAT(table.rows.at(0).cells, ElementsAre("p0_short", "0.5", "0.5", "0.5", "k", "prefill"));
   for (auto& one : run.findings) one.status = Status::pass;
   EXPECT_THAT(divergence_tables(run, 0).front().rows.at(0).cells,
@@ -113,7 +118,7 @@ TEST(ExpectedFigures, AreMetEverywhereOrSayWhereNot) {
   const auto unmet = [&](const std::string& arm, ExpectedFigure expected) {
     ArmResult result{.name = arm};
     result.expect.figures = {std::move(expected)};
-    return unmet_figures(run, result);
+    return unmet_figures(run, result).text();
   };
   EXPECT_EQ(unmet("before", {.figure = "best", .is = "neither"}), "");
   EXPECT_EQ(unmet("after", {.figure = "pv_mae", .in = "*/pv v_layout", .at_most = 1e-6}), "");
@@ -138,21 +143,22 @@ TEST(ExpectedFigures, DecideAndSurviveTheFile) {
   EXPECT_EQ(back.arms[1].expect, run.arms[1].expect);
   EXPECT_EQ(to_verdicts_json(back), to_verdicts_json(run));
   run.arms[0].expect.figures[0].is = "col";
-  std::string why;
+  Message why;
   EXPECT_EQ(outcome_of(run, run.arms[0], &why), Status::fail);
-  EXPECT_THAT(why, HasSubstr("the figure best col is neither in"));
+  EXPECT_THAT(why.text(), HasSubstr("the figure best col is neither in"));
   EXPECT_EQ(conclude(run), Status::fail);
 }
 
 TEST(ExpectedFigures, TheControlThatRefusesIsNamed) {
   auto run = run_with_figures();
-  run.controls = {{"route", "after", Status::invalid, "inert"}, {"model", "after", Status::pass, "same"}};
+  run.controls = {{"route", "after", Status::invalid, verbatim("inert")},
+                  {"model", "after", Status::pass, verbatim("same")}};
   run.arms[1].expect = {.verdict = "invalid", .control = "route"};
   EXPECT_EQ(outcome_of(run, run.arms[1]), Status::pass);
-  run.controls.push_back({"factor", "after", Status::invalid, "inert"});
-  std::string why;
+  run.controls.push_back({"factor", "after", Status::invalid, verbatim("inert")});
+  Message why;
   EXPECT_EQ(outcome_of(run, run.arms[1], &why), Status::invalid);
-  EXPECT_THAT(why, HasSubstr("came invalid, refused by control route, factor"));
+  EXPECT_THAT(why.text(), HasSubstr("came invalid, refused by control route, factor"));
   run.arms[1].expect.control = "planned";
   EXPECT_EQ(outcome_of(run, run.arms[1]), Status::invalid);
 }

@@ -70,7 +70,7 @@ std::string reasons_text(const RunResult& run, const TerminalOptions& options) {
   if (verdict_of(run) != Status::invalid || reasons.empty()) return {};
   std::string out = heading("no verdict, because", options.colours);
   const size_t shown = std::min(reasons.size(), static_cast<size_t>(options.max_listed));
-  for (size_t i = 0; i < shown; ++i) out += "  " + reasons[i] + "\n";
+  for (size_t i = 0; i < shown; ++i) out += "  " + reasons[i].text() + "\n";
   if (shown < reasons.size())
     out += fmt::format("  and {} more: see {}\n", reasons.size() - shown, options.rest);
   return out;
@@ -94,11 +94,11 @@ std::string controls_text(const RunResult& run, bool colours) {
         continue;
       }
       out += fmt::format("  {:<8} {} in arm {}: {}\n", name, paint("does not hold", kYellow, colours),
-                         control.arm, control.line);
+                         control.arm, control.line.text());
     }
     if (holds > 0)
-      out +=
-          fmt::format("  {:<8} holds in {} {}: {}\n", name, holds, holds == 1 ? "arm" : "arms", last->line);
+      out += fmt::format("  {:<8} holds in {} {}: {}\n", name, holds, holds == 1 ? "arm" : "arms",
+                         last->line.text());
   }
   return out;
 }
@@ -108,10 +108,11 @@ std::string expectations_text(const RunResult& run, bool colours) {
   std::string out;
   for (const auto& arm : run.arms) {
     if (!arm.expect.any()) continue;
-    std::string why;
+    Message why;
     const bool met = outcome_of(run, arm, &why) == Status::pass;
-    out += fmt::format("  {:<16} {}\n", arm.name,
-                       met ? fmt::format("{}, as expected", arm.expect.text()) : paint(why, kRed, colours));
+    out += fmt::format(
+        "  {:<16} {}\n", arm.name,
+        met ? fmt::format("{}, as expected", arm.expect.text().text()) : paint(why.text(), kRed, colours));
   }
   return out.empty() ? out : heading("expected of the arms", colours) + out;
 }
@@ -196,7 +197,7 @@ std::string finding_text(const RunResult& run, const Finding& finding) {
   line("worst", worst_element(finding));
   line("bound", finding.reason);
   line("kernel", finding.kernel + (finding.contract.empty() ? "" : "  [" + finding.contract + "]"));
-  line("says", finding.message);
+  line("says", finding.message.text());
   line("rerun", rerun_command(run, finding));
   return out;
 }
@@ -205,19 +206,22 @@ std::string finding_text(const RunResult& run, const Finding& finding) {
 std::string figures_text(const RunResult& run, const TerminalOptions& options) {
   auto tables = divergence_tables(run, options.max_rows);
   for (auto& own : figure_tables(run, options.max_rows)) {
-    const bool parted = std::find(own.header.begin(), own.header.end(), "wrong_side") != own.header.end();
+    const bool parted =
+        std::find(own.header.begin(), own.header.end(), verbatim("wrong_side")) != own.header.end();
     if (!parted) tables.push_back(std::move(own));
   }
   std::string out;
   for (const auto& figures : tables) {
-    Table table(figures.header);
+    std::vector<std::string> header;
+    for (const auto& name : figures.header) header.push_back(name.text());
+    Table table(header);
     for (const auto& row : figures.rows) {
       std::vector<TextCell> cells;
       for (const auto& cell : row.cells)
         cells.push_back({cell, row.status == Status::pass ? std::string_view() : colour_of(row.status)});
       table.add_row(std::move(cells));
     }
-    out += heading(figures.title, options.colours) + table.text(options.colours);
+    out += heading(figures.title.text(), options.colours) + table.text(options.colours);
     if (figures.left_out > 0)
       out += say("  … {} more rows in {}", figures.left_out, options.rest).text() + "\n";
   }
@@ -246,7 +250,8 @@ std::string notes_text(const RunResult& run, const TerminalOptions& options) {
   if (notes.empty()) return {};
   std::string out = heading("notes", options.colours);
   const size_t shown = std::min(notes.size(), static_cast<size_t>(options.max_listed));
-  for (size_t i = 0; i < shown; ++i) out += fmt::format("  {}: {}\n", notes[i]->key(), notes[i]->message);
+  for (size_t i = 0; i < shown; ++i)
+    out += fmt::format("  {}: {}\n", notes[i]->key(), notes[i]->message.text());
   if (shown < notes.size()) out += fmt::format("  and {} more: see {}\n", notes.size() - shown, options.rest);
   return out;
 }

@@ -48,7 +48,7 @@ TEST(Controls, ACleanRunPrintsThem) {
   std::vector<std::string> names;
   for (const auto& control : result.controls) {
     names.push_back(control.name);
-    EXPECT_EQ(control.status, Status::pass) << control.line;
+    EXPECT_EQ(control.status, Status::pass) << control.line.text();
     EXPECT_FALSE(control.line.empty());
   }
   EXPECT_EQ(names, (std::vector<std::string>{"model", "planned", "route"}));
@@ -161,7 +161,7 @@ TEST(Controls, AWindowThatLeavesKeysOut) {
   expect_invalid(short_of, "the instrument, not the engine");
   for (const auto& control : short_of.controls)
     EXPECT_EQ(control.status == Status::pass, control.name != "window")
-        << control.name << ": " << control.line;
+        << control.name << ": " << control.line.text();
   EXPECT_EQ(run_attention("keys_window = 4\nexpect = { control = \"window\" }\n").exit_code(),
             ExitCode::pass);
   EXPECT_EQ(run_attention("keys_window = 9\n").exit_code(), ExitCode::pass);
