@@ -259,6 +259,7 @@ int run_suite(const CommandLine& line, Streams& streams) {
     return 0;
   }
   run_options(given, line);  // a wrong flag is told before a suite is read
+  looks_of(given, streams);
   const auto jobs = jobs_of(given, streams);
   if (jobs.size() > 1) return run_several(jobs, given, line, streams);
   return static_cast<int>(run_one(jobs.front(), given, line, streams).code);

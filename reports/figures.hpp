@@ -10,9 +10,8 @@
 namespace greta::reports {
 
 struct FigureTable {
-  std::string
-      title;  // the probe, and the columns that are the same in all rows: "v_layout: decode0, layer 5"
-  std::vector<std::string> header;
+  Message title;  // the probe, and the columns that are the same in all rows: "v_layout, layer 5"
+  std::vector<Message> header;
   struct Row {
     std::vector<std::string> cells;                // of a whole tensor the column `of` is empty
     probes::Status status = probes::Status::pass;  // the worst of the findings in it

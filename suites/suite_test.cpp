@@ -221,6 +221,16 @@ TEST(Suite, RefusesExpectationsThatSayNothing) {
               HasSubstr("expect needs verdict"));
 }
 
+TEST(Suite, EverySuiteOfTheFolderIsRead) {
+  int count = 0;
+  for (const auto& file : std::filesystem::directory_iterator("suites")) {
+    if (file.path().extension() != ".toml") continue;
+    ++count;
+    EXPECT_NO_THROW(load_suite(file.path())) << file.path();
+  }
+  EXPECT_GE(count, 6) << "run from the source folder";
+}
+
 TEST(Suite, HoldsOptionsToTheirKinds) {
   const auto probe = [](const std::string& lines) { return refusal(kGood + "[[probe]]\n" + lines); };
   EXPECT_THAT(probe("use = \"v_layout\"\nheads = \"0,0\"\n"),
