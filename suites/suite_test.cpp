@@ -118,7 +118,7 @@ TEST(Suite, WrongTypesAndEmptyLists) {
               HasSubstr("prompts is empty"));
   EXPECT_THAT(refusal(replaced(kGood, "\"tokens:1,2\"", "\"p0_short\"")), HasSubstr("names p0_short twice"));
   EXPECT_THAT(refusal(replaced(kGood, "[\"prefill\", \"decode0\"]", "[]")), HasSubstr("phases is empty"));
-  EXPECT_THAT(refusal("layers = [-1]\n" + kGood), HasSubstr("layers = -1 is outside"));
+  EXPECT_THAT(refusal("layers = [-9999999999]\n" + kGood), HasSubstr("layers = -9999999999 is outside"));
   EXPECT_THAT(refusal("layers = [99999999999]\n" + kGood), HasSubstr("outside"));
   EXPECT_THAT(refusal("seed = -1\n" + kGood), HasSubstr("seed = -1 is outside"));
   EXPECT_THAT(refusal("seed = 1.5\n" + kGood), HasSubstr("seed must be an integer"));
