@@ -195,6 +195,7 @@ TEST_F(VariablesTest, APromptTakesOnlyTheArmsThatHaveIt) {
 }
 
 TEST_F(VariablesTest, WhatTheyDoNotTakeIsAnErrorThatNamesThem) {
+  EXPECT_EQ(with({{kAttnLayer, ""}, {kPromptId, ""}}).code, 0) << "set to nothing is not set";
   expect_named(kAttnLayer, "two", "wants a whole number");
   expect_named(kAttnLayer, "2", "layers 0 to 1");
   expect_named(kAttnLayer, "-3", "layers 0 to 1");
