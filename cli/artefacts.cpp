@@ -1,20 +1,38 @@
 #include "cli/artefacts.hpp"
 
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "cli/looks.hpp"
+#include "reports/html.hpp"
 #include "reports/markdown.hpp"
 #include "reports/verdicts_json.hpp"
 
 namespace greta::cli {
 namespace {
 
-constexpr const char* kArtefacts[] = {"trace.h5", "verdicts.json", "report.md", "explanations.json"};
+constexpr const char* kArtefacts[] = {"trace.h5",  "verdicts.json", "report.html",
+                                      "report.md", "report.es.md",  "explanations.json"};
 
 }  // namespace
 
 std::span<const char* const> artefacts() { return kArtefacts; }
 
-void write_reports(const reports::RunResult& run, const std::string& directory) {
+void write_reports(const reports::RunResult& run, const std::string& directory,
+                   std::span<const reports::Language> languages) {
   reports::write_verdicts_json(run, directory + "/verdicts.json");
-  reports::write_markdown(run, directory + "/report.md");
+  reports::write_html(run, directory + "/report.html");
+  for (const auto language : languages)
+    reports::write_markdown(run, directory + "/" + markdown_name(language), language);
+}
+
+std::string written(const std::string& directory) {
+  std::string out;
+  for (const char* name : artefacts())
+    if (std::filesystem::exists(std::filesystem::path(directory) / name))
+      out += fmt::format("wrote  {}/{}\n", directory, name);
+  return out;
 }
 
 }  // namespace greta::cli

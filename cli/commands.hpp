@@ -7,6 +7,7 @@ namespace greta::cli {
 
 int run_suite(const CommandLine&, Streams&);
 int explain(const CommandLine&, Streams&);
+int report(const CommandLine&, Streams&);
 int list(const CommandLine&, Streams&);
 int model_make(const CommandLine&, Streams&);
 int model_inspect(const CommandLine&, Streams&);

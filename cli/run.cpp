@@ -33,11 +33,11 @@ Options options() {
   Options options(
       "greta run [SUITE]… [flags]",
       "Runs suites (names of `greta list suites`, or .toml files; default: acceptance), one after another: "
-      "the "
-      "engine beside the\nreference, every stage of every layer compared. Leaves trace.h5, verdicts.json and "
-      "report.md in the output directory of each;\nthe exit code is the worst of theirs (70, 4, 3, 2, 1, 0). "
-      "The "
-      "GRETA_* variables override settings of every suite\n(docs/greta-flags.md).",
+      "the\n"
+      "engine beside the reference, every stage of every layer compared. Leaves trace.h5, verdicts.json and "
+      "the\n"
+      "reports in the output directory of each; the exit code is the worst of theirs (70, 4, 3, 2, 1, 0).\n"
+      "The GRETA_* variables override settings of every suite (docs/greta-flags.md).",
       0, kMostSuites);
   options.flag("model,m", "PATH|PRESET", "a .gguf file, or a preset to synthesise (default: the suite's)")
       .flag("quant", "Q", "quantisation of a preset (default: the suite's)")
@@ -55,6 +55,7 @@ Options options() {
       .flag("cache", "DIR",
             "where synthesised models are kept (default: $XDG_CACHE_HOME/greta or ~/.cache/greta)");
   add_look_flags(options);
+  add_language_flag(options);
   return options;
 }
 
@@ -192,7 +193,9 @@ struct Outcome {
 
 Outcome run_one(const Job& job, const Given& given, const CommandLine& line, Streams& streams) {
   suites::RunOptions how = run_options(given, line);
-  const reports::TerminalOptions looks = looks_of(given, streams);
+  reports::TerminalOptions looks = looks_of(given, streams);
+  const auto languages = languages_of(given);
+  speak(looks, languages);
   how.model_path = model_file(job.suite, given, streams);
   how.out_dir = job.directory;
   const bool is_new = prepare(how.out_dir);
@@ -208,13 +211,9 @@ Outcome run_one(const Job& job, const Given& given, const CommandLine& line, Str
   }
   result.rerun = rerun_of(line, job.name, names_of(given));
   streams.out << reports::terminal_report(result, looks) << std::flush;
-  write_reports(result, how.out_dir);
-  streams.out << "\n";
-  for (const char* name : artefacts())
-    if (fs::exists(fs::path(how.out_dir) / name))
-      streams.out << fmt::format("wrote  {}/{}\n", how.out_dir, name);
-  const std::string verdict = reports::verdict_line(result, looks.colours);
-  streams.out << "\n" << verdict;
+  write_reports(result, how.out_dir, languages);
+  const std::string verdict = reports::verdict_line(result, looks.colours, looks.language);
+  streams.out << "\n" << written(how.out_dir) << "\n" << verdict;
   return {result.exit_code(), verdict, !result.interrupted.empty()};
 }
 
@@ -260,6 +259,7 @@ int run_suite(const CommandLine& line, Streams& streams) {
   }
   run_options(given, line);  // a wrong flag is told before a suite is read
   looks_of(given, streams);
+  languages_of(given);
   const auto jobs = jobs_of(given, streams);
   if (jobs.size() > 1) return run_several(jobs, given, line, streams);
   return static_cast<int>(run_one(jobs.front(), given, line, streams).code);

@@ -80,7 +80,8 @@ struct PhaseParity {
     const std::string wrong = sides.wrong();
     if (wrong == "both") return say("both sides are wrong ({})", ratios);
     if (wrong == "neither") return say("neither side alone is out of its envelope ({})", ratios);
-    return say("{} is the wrong side ({})", wrong == "decode" ? name : wrong, ratios);
+    if (wrong == "prefill") return say("prefill is the wrong side ({})", ratios);
+    return say("{} is the wrong side ({})", name, ratios);
   }
 };
 

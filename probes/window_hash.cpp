@@ -36,8 +36,7 @@ struct WindowHash {
   void check(const Evidence& evidence, const Place& place, Finding& finding) const {
     const Phase &prefill = evidence.phase("prefill_last"), &decode = evidence.phase(place.phase);
     if (prefill.call.tokens != decode.call.tokens || prefill.call.start != decode.call.start)
-      throw Missing(
-          say("{} and {} are not of the same token at the same position", "prefill_last", decode.name));
+      throw Missing(say("prefill_last and {} are not of the same token at the same position", decode.name));
     const Tap &a = decode.tap(place.layer, place.stage), &b = prefill.tap(place.layer, place.stage);
     const ChainedRows& ra = evidence.chained_rows(place);
     const ChainedRows& rb = evidence.chained_rows({prefill.name, place.layer, place.stage});

@@ -15,6 +15,7 @@
 
 #include <string>
 
+#include "reports/language.hpp"
 #include "reports/run_result.hpp"
 
 namespace greta::reports {
@@ -32,10 +33,11 @@ struct TerminalOptions {
   int max_listed = 12;             // of own tables, INVALID reasons and notes; the rest is counted
   size_t max_rows = 30;            // of a table of figures
   std::string rest = "report.md";  // where the rest is
+  Language language = Language::english;
 };
 
 std::string terminal_report(const RunResult& run, const TerminalOptions& options);
 // "PASS  acceptance: 5,520 of …" alone.
-std::string verdict_line(const RunResult& run, bool colours);
+std::string verdict_line(const RunResult& run, bool colours, Language language = Language::english);
 
 }  // namespace greta::reports
