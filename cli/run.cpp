@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <ostream>
 
+#include "cli/arm_models.hpp"
 #include "cli/artefacts.hpp"
 #include "cli/commands.hpp"
 #include "cli/environment.hpp"
@@ -39,7 +40,9 @@ Options options() {
       .flag("quant", "Q", "quantisation of a preset (default: the suite's)")
       .flag("seed", "N", "of a preset's weights and of all that is random in the run (default: the suite's)")
       .flag("prompt,p", "SPEC",
-            "a prompt instead of the suite's: NAME, file:PATH, text:WORDS or tokens:1,2,3; repeatable", true)
+            "a prompt instead of the suite's: NAME, file:PATH, text:WORDS, tokens:1,2,3 or random:N; "
+            "repeatable",
+            true)
       .flag("fault", "F", "plant a fault in every arm (greta list faults); repeatable", true)
       .flag("only", "KEY", "just the comparisons whose key matches: a substring, or a glob")
       .flag("out,o", "DIR", "output directory (default: runs/SUITE-TIME)")
@@ -63,6 +66,7 @@ void override_arms(suites::Suite& suite, std::ostream& err) {
     if (!forced_shape().empty()) arm.shape = forced_shape();
     const auto same = std::find_if(kept.begin(), kept.end(), [&](const auto& other) {
       return other.unit == arm.unit && other.shape == arm.shape && other.faults == arm.faults &&
+             other.quant == arm.quant && other.seed == arm.seed &&
              (other.prompts.empty() || other.prompts == arm.prompts);
     });
     if (same == kept.end())
@@ -94,6 +98,10 @@ suites::Suite suite_of(const Given& given, Streams& streams) {
   return suite;
 }
 
+auto says_making(Streams& streams) {
+  return [&](const std::string& path) { streams.err << "greta run: making " << path << std::endl; };
+}
+
 std::string model_file(const suites::Suite& suite, const Given& given, Streams& streams) {
   check_model_name(suite.model);
   if (!is_preset(suite.model)) {
@@ -101,9 +109,8 @@ std::string model_file(const suites::Suite& suite, const Given& given, Streams& 
       fail_usage("--quant is for presets; '{}' is a file, quantised as it is", suite.model);
     return suite.model;
   }
-  return cached_preset(
-      suite.model, suite.quant, suite.seed, cache_directory(given.text("cache")),
-      [&](const std::string& path) { streams.err << "greta run: making " << path << std::endl; });
+  return cached_preset(suite.model, suite.quant, suite.seed, cache_directory(given.text("cache")),
+                       says_making(streams));
 }
 
 // An earlier run is not overwritten unawares. Returns whether the directory is new.
@@ -191,7 +198,10 @@ int run_suite(const CommandLine& line, Streams& streams) {
   suites::RunOptions how = run_options(given, line);
   const reports::TerminalOptions looks = looks_of(given, streams);
   const suites::Suite suite = suite_of(given, streams);
-  how.model_path = model_file(suite, given, streams);
+  how.arm_models = arm_models(suite, given, says_making(streams));
+  // Where every arm has a model of its own, there is no other.
+  how.model_path = how.arm_models.size() == suite.arms.size() ? how.arm_models.at(suite.arms.front().name)
+                                                              : model_file(suite, given, streams);
   how.out_dir = given.text("out", default_directory(suite));
   const bool is_new = prepare(how.out_dir, given.has("force"));
 

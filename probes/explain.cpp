@@ -59,8 +59,8 @@ const Finding* whole_of(const Finding& finding, const Findings& group) {
   return finding.phase == "prefill_last" && whole != group.end() ? *whole : nullptr;
 }
 
-// The most telling first: many values, a layer in the middle; and a tensor of each phase before the second
-// one of any.
+// The most telling first: many values, a layer in the middle; and a tensor of each phase of each prompt
+// before the second one of any, so that a few tensors stand for all kinds of calls.
 Findings telling_order(Findings group) {
   std::erase_if(group, [&, all = group](const Finding* f) { return whole_of(*f, all) != nullptr; });
   int deepest = 0;
@@ -71,7 +71,8 @@ Findings telling_order(Findings group) {
   });
   std::map<std::string, int> turn;
   std::vector<std::pair<int, const Finding*>> dealt;
-  for (const Finding* finding : group) dealt.emplace_back(turn[finding->phase]++, finding);
+  for (const Finding* finding : group)
+    dealt.emplace_back(turn[finding->prompt + "/" + finding->phase]++, finding);
   std::stable_sort(dealt.begin(), dealt.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   Findings out;
@@ -171,14 +172,20 @@ class Arm {
       else
         join(*same, one);
     }
-    // A loader unpacks before it moves: what one cause explains comes before what two do.
-    std::stable_sort(answers.begin(), answers.end(),
-                     [](const Explanation& a, const Explanation& b) { return causes_in(a) < causes_in(b); });
+    std::stable_sort(answers.begin(), answers.end(), [](const Explanation& a, const Explanation& b) {
+      return order_in_loader(a) < order_in_loader(b);
+    });
     for (auto& answer : answers) add(std::move(answer));
   }
 
-  static size_t causes_in(const Explanation& e) {
-    return e.fitting.empty() ? std::numeric_limits<size_t>::max() : e.fitting.front().causes.size();
+  // What one cause explains comes before what two do; the catalogue has a loader's causes in the order in
+  // which it meets them: unpacking, then moving. What is unexplained comes last.
+  static std::vector<size_t> order_in_loader(const Explanation& e) {
+    if (e.fitting.empty()) return {std::numeric_limits<size_t>::max()};
+    std::vector<size_t> out = {e.fitting.front().causes.size()};
+    for (const auto& text : e.fitting.front().causes)
+      out.push_back(static_cast<size_t>(&find_cause(text) - causes().data()));
+    return out;
   }
 
   static bool same_causes(const std::vector<Trial>& a, const std::vector<Trial>& b) {

@@ -85,8 +85,10 @@ std::string identity_table(const RunResult& run) {
     if (!value.empty()) out += row_of({name, code(value)});
   };
   add("suite", run.suite_path);
-  add("model", id.model_path);
-  add("model digest (XXH3-64)", id.model_digest);
+  for (const auto& file : model_files(run)) {
+    add("model", file.path);
+    add("model digest (XXH3-64)", file.digest);
+  }
   add("device", id.device);
   add("backend", id.backend);
   add("reference", run.reference);
@@ -288,6 +290,7 @@ std::string results_text(const RunResult& run) {
   if (run.findings.empty()) return out + "None: no probe found anything to say.\n\n";
   out += "### By probe\n\n" + grid_text(by_arm(run, probe_name), "probe \\ arm");
   out += "### By prompt and phase\n\n" + grid_text(by_arm(run, case_name), "case \\ arm");
+  if (!run.models.empty()) out += "### Arms and prompts\n\n" + grid_text(arm_by_prompt(run), "arm \\ prompt");
   for (const auto& probe : group_by(all_findings(run), probe_name))
     if (has_stages(probe.findings)) out += "### " + escaped(probe.name) + "\n\n" + stage_tables(probe);
   return out + weights_table(run) + drift_text(run) + explanations_text(run) + failures_text(run);

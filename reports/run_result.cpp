@@ -67,9 +67,24 @@ std::vector<std::string> causes_of(const RunResult& run, std::string_view arm) {
   for (const auto& explanation : run.explanations) {
     if (explanation.arm != arm) continue;
     if (explanation.answer == probes::Answer::explained)
-      for (const auto& trial : explanation.fitting) std::for_each(trial.causes.begin(), trial.causes.end(), add);
+      for (const auto& trial : explanation.fitting)
+        std::for_each(trial.causes.begin(), trial.causes.end(), add);
     else
       add(explanation.stage + " " + std::string(probes::name_of(explanation.answer)));
+  }
+  return out;
+}
+
+std::vector<ModelFile> model_files(const RunResult& run) {
+  if (run.models.empty()) return {{run.identity.model_path, run.identity.model_digest, {}}};
+  std::vector<ModelFile> out;
+  for (const auto& model : run.models) {
+    const auto same =
+        std::find_if(out.begin(), out.end(), [&](const auto& file) { return file.path == model.path; });
+    if (same == out.end())
+      out.push_back({model.path, model.digest, {model.arm}});
+    else
+      same->arms.push_back(model.arm);
   }
   return out;
 }

@@ -127,6 +127,19 @@ Grid by_arm(const RunResult& run, const std::function<std::string(const Finding&
   return grid;
 }
 
+Grid arm_by_prompt(const RunResult& run) {
+  Grid grid;
+  if (std::any_of(run.findings.begin(), run.findings.end(), is_weight)) grid.columns.emplace_back("weights");
+  grid.columns.insert(grid.columns.end(), run.prompts.begin(), run.prompts.end());
+  for (const auto& arm : run.arms) grid.rows.push_back(arm.name);
+  for (const auto& finding : run.findings) {
+    const size_t row = index_of(grid.rows, finding.arm);
+    at(grid, row, index_of(grid.columns, is_weight(finding) ? "weights" : finding.prompt)).add(finding);
+  }
+  square(grid);
+  return grid;
+}
+
 std::string probe_name(const Finding& finding) {
   return finding.mode.empty() ? finding.probe : fmt::format("{} ({})", finding.probe, finding.mode);
 }

@@ -39,6 +39,10 @@ Grid stage_by_layer(const FindingRefs& findings, int max_columns);
 // One row per name that `row_of` gives, one column per arm, in order of appearance.
 Grid by_arm(const RunResult& run, const std::function<std::string(const probes::Finding&)>& row_of);
 
+// One row per arm, one column per prompt (and one for the weights): the matrix of a run of several models. A
+// cell that the run did not come to has no findings.
+Grid arm_by_prompt(const RunResult& run);
+
 std::string probe_name(const probes::Finding& finding);  // "stage_parity (local)"
 std::string case_name(const probes::Finding& finding);   // "p0_short prefill"; "weights" for weights
 bool is_weight(const probes::Finding& finding);

@@ -52,7 +52,8 @@ std::string identity_text(const RunResult& run) {
     if (!value.empty()) out += fmt::format("  {:<10} {}\n", name, value);
   };
   line("suite", run.suite_path);
-  line("model", id.model_path + (id.model_digest.empty() ? "" : "  xxh3 " + id.model_digest));
+  for (const auto& file : model_files(run))
+    line("model", file.path + (file.digest.empty() ? "" : "  xxh3 " + file.digest));
   line("device", id.device + (id.backend.empty() ? "" : " (" + id.backend + ")"));
   line("reference", run.reference);
   line("greta", id.greta_version + (id.build.empty() ? "" : "  " + id.build));
@@ -243,6 +244,8 @@ std::string terminal_report(const RunResult& run, const TerminalOptions& options
   out += grid_text(by_arm(run, probe_name), "probe \\ arm", colours);
   out += heading("by prompt and phase", colours);
   out += grid_text(by_arm(run, case_name), "case \\ arm", colours);
+  if (!run.models.empty())
+    out += heading("arms and prompts", colours) + grid_text(arm_by_prompt(run), "arm \\ prompt", colours);
   for (const auto& probe : group_by(all_findings(run), probe_name))
     if (has_stages(probe.findings)) out += probe_tables(probe, options);
   out += weights_text(run, colours) + drift_text(run, colours) + notes_text(run, options) +
