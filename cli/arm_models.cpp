@@ -10,6 +10,7 @@ std::map<std::string, std::string> arm_models(const suites::Suite& suite, const 
   std::map<std::string, std::string> out;
   for (const auto& arm : suite.arms) {
     if (!arm.own_model()) continue;
+    check_model_name(suite.model);
     if (!is_preset(suite.model))
       fail_usage(
           "arm '{}' is for a preset in {}; '{}' is a file, with one quantisation and no seed: choose a suite "

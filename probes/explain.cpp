@@ -317,6 +317,14 @@ class Arm {
     settle(out, failing_of(order), options_.hypotheses.of_stage(which), marks,
            which == Stage::attn_out ? run_.model.config().heads : 0);
     note_races(out, which);
+    const auto by_own = std::count_if(group.begin(), group.end(),
+                                      [&](const Finding* f) { return wrong_.contains(weight_of(*f)); });
+    if (by_own > 0)
+      add_note(
+          out,
+          say("{} of these read a weight that is wrong by itself, and are judged by the engine's own view "
+              "of it",
+              by_own));
     Findings passing;
     for (const Finding* finding : passing_)
       if (finding->stage == stage) passing.push_back(finding);

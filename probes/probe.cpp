@@ -1,6 +1,7 @@
 #include "probes/probe.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "datasets/error.hpp"
 #include "datasets/nearest.hpp"
@@ -20,6 +21,19 @@ std::vector<std::string> split(std::string_view values) {
     out.emplace_back(values.substr(0, bar));
     if (bar == std::string_view::npos) return out;
     values = values.substr(bar + 1);
+  }
+}
+
+// Whole numbers, each once: "1,16,33".
+bool whole_numbers(std::string_view text) {
+  std::set<std::string_view> seen;
+  while (true) {
+    const auto word = text.substr(0, text.find(','));
+    const bool digits = !word.empty() && word.size() < 10 && (word == "0" || word.front() != '0') &&
+                        std::all_of(word.begin(), word.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (!digits || !seen.insert(word).second) return false;
+    if (word.size() == text.size()) return true;
+    text.remove_prefix(word.size() + 1);
   }
 }
 
@@ -78,7 +92,11 @@ Options complete_options(const ProbeEntry& probe, const std::map<std::string, st
     if (it == names.end())
       throw Error(ExitCode::usage, unknown_name(fmt::format("option of probe {}", probe.name), name, names));
     const auto values = split(probe.options[static_cast<size_t>(it - names.begin())].values);
-    if (std::find(values.begin(), values.end(), value) == values.end())
+    const bool list = std::find(values.begin(), values.end(), "LIST") != values.end();
+    if (list && !whole_numbers(value))
+      fail_usage("{} of probe {} is '{}'; it takes whole numbers, each once ({})", name, probe.name, value,
+                 values.front());
+    if (!list && std::find(values.begin(), values.end(), value) == values.end())
       throw Error(ExitCode::usage,
                   unknown_name(fmt::format("{} of probe {}", name, probe.name), value, values));
     out[name] = value;

@@ -36,7 +36,8 @@ namespace greta::probes {
 
 struct Option {
   std::string_view name;
-  std::string_view values;  // "local|chained"; the first is the default
+  std::string_view
+      values;  // "local|chained"; the first is the default. LIST stands for whole numbers: "1,16"
   std::string_view doc;
 };
 using Options =
@@ -49,6 +50,8 @@ struct Needs {
   bool chained = false;             // the reference from the tokens on
   bool repeats = false;             // the same calls again
   bool untapped = false;            // the same calls without taps
+  bool selections = false;          // and with some of the taps alone
+  std::vector<int64_t> chunks;      // the prompt again, in chunks of so many tokens (probes/chunks.hpp)
   bool weights = false;             // the engine's view of each weight
   std::vector<std::string> phases;  // reported on; empty: the suite's
   std::vector<std::string> also;    // phases that are read, too
@@ -108,7 +111,7 @@ class Judge {
   Judge(std::string probe, std::string mode, std::string prompt, std::string arm);
   void operator()(const Place& place, const Compare& compare);
   void weight(const std::string& gguf_name, const Compare& compare);
-  std::vector<Finding> take();  // and forgets them
+  std::vector<Finding> take();            // and forgets them
   int64_t made() const { return made_; }  // findings so far, those that were taken included
 
  private:

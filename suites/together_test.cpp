@@ -8,6 +8,8 @@
 #include <set>
 
 #include "datasets/test_seed.hpp"
+#include "probes/evidence_from_trace.hpp"
+#include "probes/explain.hpp"
 #include "suites/explain_run.hpp"
 #include "suites/tampered_engine.hpp"
 
@@ -140,6 +142,7 @@ TEST_F(Together, PlacesAreToldApart) {
     if (e.stage != "q") continue;
     ASSERT_EQ(e.fitting.size(), 1u) << all_of(run);
     of_q.push_back(e.fitting.front().text());
+    EXPECT_THAT(e.note, HasSubstr("are judged by the engine's own view"));
     if (e.fitting.front().causes.size() == 1) continue;
     EXPECT_EQ(e.places.size(), 6u) << "the long prompt's prefill and its last row, in 3 layers";
     for (const auto& place : e.places) EXPECT_THAT(place, HasSubstr("/prefill"));
@@ -159,6 +162,32 @@ TEST_F(Together, ProductsOfAWrongWeightAreItsConsequences) {
     failing += finding.status == Status::fail && !finding.stage.starts_with("weight/");
   EXPECT_EQ(run.explanations.front().consequences.size(), failing);
   EXPECT_GT(failing, 0u);
+}
+
+// Where the view of the weight is not there, the weight is reason enough, and the report says what was not
+// seen.
+TEST_F(Together, AWeightThatIsNotKeptIsReasonEnough) {
+  const Experiment experiment(random);
+  const auto run = experiment.run({0, 4});
+  const auto file = GgufFile::open(experiment.folder.model());
+  const reference::Model model(file);
+  const TraceReader trace(experiment.folder.out() + "/trace.h5");
+  const probes::TraceEvidence evidence(trace, file, model);
+  const auto explanations =
+      probes::explain({.model = model,
+                       .findings = run.findings,
+                       .evidence = [&](const std::string& prompt,
+                                       const std::string& arm) { return evidence.of(prompt, arm); },
+                       .weight = [](const std::string&, const std::string& name) -> probes::Tap {
+                         throw probes::Missing("no view of " + name);
+                       }});
+  ASSERT_FALSE(explanations.empty());
+  for (const auto& e : explanations) {
+    EXPECT_TRUE(e.stage.starts_with("weight/")) << e.stage;
+    EXPECT_EQ(e.answer, probes::Answer::unexplained);
+    if (!e.consequences.empty())
+      EXPECT_THAT(e.note, HasSubstr("could not be judged by the engine's own view"));
+  }
 }
 
 // A fault of no catalogue on top of a wrong weight is not hidden by it either: it is unexplained.
