@@ -1,9 +1,9 @@
 #include "probes/attempt.hpp"
 
-#include <fmt/format.h>
-
 #include <limits>
 #include <new>
+
+#include "probes/evidence.hpp"
 
 namespace greta::probes {
 namespace {
@@ -17,24 +17,24 @@ Metrics held_against(const Subject& subject, const reference::Bounded& bounded) 
     return std::span<const double>(m.data(), static_cast<size_t>(m.size()));
   };
   if (bounded.value.size() != static_cast<Eigen::Index>(subject.output.size()))
-    throw std::runtime_error(fmt::format("{} has {} values, the reference {}", subject.name,
-                                         subject.output.size(), bounded.value.size()));
+    throw Missing(
+        say("{} has {} values, the reference {}", subject.name, subject.output.size(), bounded.value.size()));
   return compare(subject.output, span(bounded.value), span(bounded.expected), span(bounded.certain));
 }
 
 Attempt attempt(const Subject& subject, Causes causes) {
   try {
-    std::string why;
+    Message why;
     const auto bounded = subject.suppose(causes, &why);
-    if (!bounded) return {Outcome::idle, kInfinity, why.empty() ? "nothing to vary" : why};
+    if (!bounded) return {Outcome::idle, kInfinity, why.empty() ? say("nothing to vary") : why};
     const Metrics metrics = held_against(subject, *bounded);
     // NaN where the cause predicts none, or the reverse, is no fit: pass() and the ratio say so, each alone.
     const bool fits = metrics.pass() && metrics.bound_ratio <= 1;
-    return {fits ? Outcome::fits : Outcome::misfits, metrics.bound_ratio, ""};
+    return {fits ? Outcome::fits : Outcome::misfits, metrics.bound_ratio, {}};
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {  // Missing, or a contract that is not of this stage
-    return {Outcome::unjudged, kInfinity, error.what()};
+    return {Outcome::unjudged, kInfinity, message_of(error)};
   }
 }
 

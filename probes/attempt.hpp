@@ -1,9 +1,9 @@
 // One hypothesis held against one tensor that is out of bound. What searches are made of.
 #pragma once
 
-#include <string>
 #include <vector>
 
+#include "datasets/message.hpp"
 #include "probes/compare.hpp"
 #include "probes/trials.hpp"
 
@@ -19,7 +19,7 @@ enum class Outcome {
 struct Attempt {
   Outcome outcome;
   double ratio = 0;
-  std::string why;  // idle, unjudged
+  Message why;  // idle, unjudged
 };
 
 // How far the tensor is from what is predicted. Throws where they are not of one shape.

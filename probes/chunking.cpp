@@ -96,7 +96,7 @@ struct Chunking {
       if (finding.status == Status::fail) return;
     }
     if (finding.metrics.count == 0)
-      throw Missing(say("no chunk is shorter than the prompt of {} tokens", whole.call.S()).text());
+      throw Missing(say("no chunk is shorter than the prompt of {} tokens", whole.call.S()));
   }
 
   static void bitwise(const Phase& whole, const std::vector<const Phase*>& calls, const Place& place,
@@ -118,8 +118,7 @@ struct Chunking {
     finding.message =
         say("chunks of {} tokens give other bits than one call, though every row ran the same kernels "
             "under the same contracts: {} of {} values differ, the worst {:.9g} beside {:.9g}",
-            size, metrics.out_of_bound, metrics.count, metrics.worst_actual, metrics.worst_expected)
-            .text();
+            size, metrics.out_of_bound, metrics.count, metrics.worst_actual, metrics.worst_expected);
   }
 
   static void within_noise(const Evidence& evidence, const Phase& whole, const Phase& last,
@@ -129,7 +128,7 @@ struct Chunking {
     const ChainedRows& ra = evidence.chained_rows({last.name, place.layer, place.stage});
     const ChainedRows& rb = evidence.chained_rows(place);
     if (a.size() != b.size() || ra.envelope.size() != a.size() || rb.envelope.size() != a.size())
-      throw Missing(say("{} and {} have different sizes", last.name, place.text()).text());
+      throw Missing(say("{} and {} have different sizes", last.name, place.text()));
     std::vector<float> tolerance(a.size());
     for (size_t i = 0; i < a.size(); ++i) tolerance[i] = static_cast<float>(ra.envelope[i] + rb.envelope[i]);
     Metrics metrics = compare(a, b, tolerance);
@@ -146,8 +145,7 @@ struct Chunking {
     finding.message =
         say("chunks of {} tokens end in {:.9g} where one call ends in {:.9g} (ratio {:.3g} of the sum of "
             "both chained envelopes)",
-            size, metrics.worst_actual, metrics.worst_expected, metrics.bound_ratio)
-            .text();
+            size, metrics.worst_actual, metrics.worst_expected, metrics.bound_ratio);
   }
 
   // The worst of the sizes stands for all; a size that fails, for itself.

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "datasets/message.hpp"
 #include "datasets/stage.hpp"
 #include "datasets/tensor.hpp"
 #include "reference/reference.hpp"
@@ -22,8 +23,12 @@
 namespace greta::probes {
 
 struct Missing : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit Missing(Message what_is_missing)
+      : std::runtime_error(what_is_missing.text()), message(std::move(what_is_missing)) {}
+  Message message;
 };
+// What an exception says: a Missing in any language, any other in the words of whoever threw it.
+Message message_of(const std::exception&);
 
 // One tensor that the engine delivered.
 struct Tap {
@@ -114,7 +119,7 @@ struct Evidence {
   std::string prompt, arm;
   const reference::Model* model = nullptr;
   uint64_t seed = 1;
-  std::string repeat_note;  // how the repeat differed: "lanes in another order (order_seed 7)"
+  Message repeat_note;      // how the repeat differed: "lanes in another order (order_seed 7)"
   std::list<Phase> phases;  // in the order of the calls; addresses stay
   std::map<Place, ChainedRows> chained;
 

@@ -105,7 +105,7 @@ std::shared_ptr<const Evidence> TraceEvidence::of(const std::string& prompt, con
   const auto& prompts = trace_.identity().prompt_tokens;
   const auto tokens = prompts.find(prompt);
   if (phases == phases_.end() || tokens == prompts.end() || tokens->second.empty())
-    throw Missing(fmt::format("the trace has no tensors of {}/{}", prompt, arm));
+    throw Missing(say("the trace has no tensors of {}/{}", prompt, arm));
   auto evidence = std::make_shared<Evidence>();
   evidence->prompt = prompt;
   evidence->arm = arm;
@@ -126,7 +126,7 @@ Tap TraceEvidence::weight(const std::string& arm, const std::string& gguf_name) 
     if (const TraceKey key{kWeights, whose, "", -1, gguf_name};
         (of_first_arm_ || !whose.empty()) && trace_.contains(key))
       return read(key);
-  throw Missing(fmt::format("weight {} is not in the trace", gguf_name));
+  throw Missing(say("weight {} is not in the trace", gguf_name));
 }
 
 }  // namespace greta::probes

@@ -105,7 +105,7 @@ std::shared_ptr<const StageView> view_of(const RunRecord& run, const Finding& fi
   view->contract = reference::Contract::parse(view->tap->contract);
   const auto& tokens = view->phase->call.tokens;
   if (view->stage == Stage::embed && std::any_of(tokens.begin(), tokens.end(), [](auto t) { return t < 0; }))
-    throw Missing(fmt::format("the token of {} is not known", view->phase->name));
+    throw Missing(say("the token of {} is not known", view->phase->name));
   const auto values = view->tap->f32();
   const auto rows = static_cast<Eigen::Index>(view->tap->tensor->shape().front());
   view->output.resize(rows, rows > 0 ? static_cast<Eigen::Index>(values.size()) / rows : 0);
@@ -201,7 +201,7 @@ class Arm {
     for (size_t i = 0; i < whole.fitting.size(); ++i)
       if (one.fitting[i].ratio > whole.fitting[i].ratio) whole.fitting[i] = one.fitting[i];
     narrow(whole.excluded, one.excluded);
-    whole.scope = fmt::format("{} of {} weights", whole.places.size(), weights_.size() + passing_weights());
+    whole.scope = say("{} of {} weights", whole.places.size(), weights_.size() + passing_weights());
   }
 
   // What is excluded in one weight is excluded; the smallest misfit counts.
@@ -226,7 +226,7 @@ class Arm {
   Explanation explain_weight(const Finding& finding) {
     const std::string name = weight_name(finding);
     Explanation out{.arm = name_, .stage = finding.stage, .places = {finding.key()}, .tensors = 1};
-    std::vector<std::string> unseen;
+    std::vector<Message> unseen;
     for (const Finding* product : stages_) {
       if (weight_of(*product) != name || !is_consequence(*product)) continue;
       out.consequences.push_back(product->key());
@@ -250,7 +250,7 @@ class Arm {
         std::make_shared<const reference::Contract>(reference::Contract::parse(tap->contract));
     Subject out{.name = std::string(kWeight) + name, .shape = tap->tensor->shape(), .output = tap->f32()};
     out.right = [this, name, contract] { return reference::local_weight(run_.model, name, *contract); };
-    out.suppose = [this, name, contract](Causes causes, std::string* why) {
+    out.suppose = [this, name, contract](Causes causes, Message* why) {
       return options_.hypotheses.suppose_weight(run_.model, name, *contract, causes, why);
     };
     out.holds = tap;
@@ -277,13 +277,13 @@ class Arm {
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const std::exception& error) {  // Missing
-      out = {.consequence = true, .unseen = finding.key() + ": " + error.what()};
+      out = {.consequence = true, .unseen = say("{}: {}", finding.key(), message_of(error))};
     }
     return out.consequence;
   }
 
   static void add_note(Explanation& out, const Message& note) {
-    out.note += (out.note.empty() ? "" : "; ") + note.text();
+    out.note = out.note.empty() ? note : joined({out.note, note}, "; ");
   }
 
   // A stage that gives two results has no one result to explain.
@@ -342,7 +342,7 @@ class Arm {
       return reference::local(model, view->stage, view->layer, view->phase->call, view->contract, view->fetch,
                               wrong_.views());
     };
-    out.suppose = [this, &model, view](Causes causes, std::string* why) {
+    out.suppose = [this, &model, view](Causes causes, Message* why) {
       return options_.hypotheses.suppose({model, view->stage, view->layer, view->phase->call, view->contract,
                                           view->fetch, view->output, wrong_.views()},
                                          causes, why);
@@ -365,14 +365,14 @@ class Arm {
     out.excluded = std::move(found.excluded);
     out.not_applicable = std::move(found.not_applicable);
     if (!found.not_tried.empty())
-      out.note = fmt::format("{} of {} failing tensors could not be looked at ({})", found.not_tried.size(),
-                             out.tensors, found.not_tried.front());
+      out.note = say("{} of {} failing tensors could not be looked at ({})", found.not_tried.size(),
+                     out.tensors, found.not_tried.front());
     if (out.answer != Answer::indistinguishable) return;
+    std::vector<Message> needs;
     for (const auto& trial : out.fitting)
       for (const auto& cause : trial.causes)
-        out.tells += fmt::format("{}{} needs {}", out.tells.empty() ? "To tell them apart: " : "; ", cause,
-                                 find_cause(cause).tells);
-    out.tells += ".";
+        needs.push_back(say("{} needs {}", cause, phrase(find_cause(cause).tells)));
+    out.tells = say("To tell them apart: {}.", joined(needs, "; "));
   }
 
   // A race breaks a stage as no hypothesis can predict: was it looked for?
@@ -384,8 +384,9 @@ class Arm {
     });
     out.not_applicable.push_back({.causes = {barrier.text()},
                                   .applies = false,
-                                  .note = repeated ? "a repeat gave the same bits"
-                                                   : "nothing was repeated: the probe determinism tells"});
+                                  .note = repeated
+                                              ? say("a repeat gave the same bits")
+                                              : say("nothing was repeated: the probe determinism tells")});
   }
 
   // Two causes of one stage that act in different places: each group of places has its own. Only when all of
@@ -425,7 +426,7 @@ class Arm {
     Explanation out{.arm = name_, .stage = first.stage.empty() ? first.probe : first.stage};
     out.places = keys_of(failing_);
     out.tensors = static_cast<int64_t>(failing_.size());
-    out.observed = fmt::format(
+    out.observed = say(
         "no stage fails against its own inputs (stage_parity in local mode), so that no stage can be blamed; "
         "the first that fails otherwise is {}: {}",
         first.key(), first.message);
@@ -441,7 +442,7 @@ class Arm {
   std::set<std::string> racing_;
   struct Behind {
     bool consequence = false;
-    std::string unseen;  // why it could not be looked at
+    Message unseen;  // why it could not be looked at
   };
   std::map<const Finding*, Behind> behind_;  // what reads a wrong weight
   std::vector<Explanation> races_, out_;

@@ -51,7 +51,7 @@ class Made {
     return {name, [=] {
               Subject subject{.name = name, .shape = {5, 7}, .output = *output, .holds = output};
               subject.right = [=] { return bounded(right); };
-              subject.suppose = [=](Causes causes, std::string* why) {
+              subject.suppose = [=](Causes causes, Message* why) {
                 return apply(right, effects, causes, why);
               };
               return subject;
@@ -63,12 +63,12 @@ class Made {
     const Matrix bound = Matrix::Constant(value.rows(), value.cols(), kBound);
     return {value, bound, bound, "made by hand"};
   }
-  static std::optional<Bounded> apply(Matrix value, const Effects& effects, Causes causes, std::string* why) {
+  static std::optional<Bounded> apply(Matrix value, const Effects& effects, Causes causes, Message* why) {
     for (const Cause* one : causes) {
       const Effect& effect = effects.at(one);
-      if (effect.missing) throw Missing("v of layer 1 did not come from the engine");
+      if (effect.missing) throw Missing(say("v of layer 1 did not come from the engine"));
       if (!effect.change) {
-        if (why) *why = "one row";
+        if (why) *why = say("one row");
         return std::nullopt;
       }
       for (Eigen::Index i = 0; i < value.size(); ++i) value.data()[i] = effect.change(value.data()[i], i);

@@ -85,7 +85,7 @@ TEST(RatioBin, CutsAtPowersOfTwo) {
 
 TEST_F(LocalParity, PassesTheRightSumAndSaysHowFitTheReferenceIs) {
   const auto finding = judged(sum);
-  EXPECT_EQ(finding.status, Status::pass) << finding.message << " seed " << seed;
+  EXPECT_EQ(finding.status, Status::pass) << finding.message.text() << " seed " << seed;
   EXPECT_EQ(finding.metrics.count, static_cast<int64_t>(sum.size()));
   EXPECT_THAT(finding.reason, HasSubstr("the reference is within"));
 }
@@ -117,7 +117,7 @@ TEST_F(LocalParity, MissingOperandsAndStrangeContractsAreNoVerdict) {
   other.put(0, Stage::attn_residual, tap_of(other, Stage::attn_residual, sum));
   const auto finding = only(ProbeRun("stage_parity").layer(bare, other, 0, {Stage::attn_residual}));
   EXPECT_EQ(finding.status, Status::invalid);
-  EXPECT_THAT(finding.message, HasSubstr("did not come from the engine"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("did not come from the engine"));
 }
 
 TEST_F(LocalParity, Weights) {
@@ -135,7 +135,7 @@ TEST_F(LocalParity, Weights) {
     return only(probe.weight(tiny_model(), name, &tap));
   };
   const auto good = deliver();
-  EXPECT_EQ(good.status, Status::pass) << good.message;
+  EXPECT_EQ(good.status, Status::pass) << good.message.text();
   EXPECT_EQ(good.stage, "weight/" + name);
   const size_t at = any(values.size() - 1);
   values[at] = values[at] * 1.001f + 1e-6f;
@@ -225,20 +225,20 @@ TEST_F(PhaseParityTest, SaysThatDecodeIsWrong) {
   bad[any(8)] += 0.01f;
   const auto finding = judged(truth, bad);
   EXPECT_EQ(finding.status, Status::fail);
-  EXPECT_THAT(finding.message, HasSubstr("decode0 is the wrong side"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("decode0 is the wrong side"));
 }
 
 TEST_F(PhaseParityTest, SaysThatPrefillIsWrong) {
   auto bad = truth;
   bad[any(8)] += 0.01f;
-  EXPECT_THAT(judged(bad, truth).message, HasSubstr("prefill is the wrong side"));
+  EXPECT_THAT(judged(bad, truth).message.text(), HasSubstr("prefill is the wrong side"));
 }
 
 TEST_F(PhaseParityTest, SaysThatBothAreWrong) {
   auto up = truth, down = truth;
   up[3] += 0.01f;
   down[3] -= 0.01f;
-  EXPECT_THAT(judged(up, down).message, HasSubstr("both sides are wrong"));
+  EXPECT_THAT(judged(up, down).message.text(), HasSubstr("both sides are wrong"));
 }
 
 TEST_F(PhaseParityTest, OtherTokensOrMissingSidesAreNoVerdict) {
@@ -252,7 +252,7 @@ TEST_F(PhaseParityTest, OtherTokensOrMissingSidesAreNoVerdict) {
   other.add("decode0", {{4}, 2}, one());
   const auto finding = only(ProbeRun("phase_parity").whole_case(other, {{"decode0", 0, Stage::attn_norm}}));
   EXPECT_EQ(finding.status, Status::invalid);
-  EXPECT_THAT(finding.message, HasSubstr("not of the same token"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("not of the same token"));
 }
 
 struct Top1Test : ParityProbes {
@@ -292,25 +292,26 @@ struct Top1Test : ParityProbes {
 
 TEST_F(Top1Test, PassesWhenAllAgree) {
   const auto finding = judged(logits, static_cast<int32_t>(best));
-  EXPECT_EQ(finding.status, Status::pass) << finding.message;
+  EXPECT_EQ(finding.status, Status::pass) << finding.message.text();
   EXPECT_TRUE(finding.message.empty());
 }
 
 TEST_F(Top1Test, CatchesAnArgmaxKernelThatMissesTheLargest) {
-  EXPECT_THAT(judged(logits, static_cast<int32_t>(second)).message, HasSubstr("the argmax kernel says"));
+  EXPECT_THAT(judged(logits, static_cast<int32_t>(second)).message.text(),
+              HasSubstr("the argmax kernel says"));
 }
 
 TEST_F(Top1Test, CatchesAnotherTokenBeyondTheMargin) {
   const auto finding = judged(swapped(), static_cast<int32_t>(second));
   EXPECT_EQ(finding.status, Status::fail) << "seed " << seed;
-  EXPECT_THAT(finding.message, HasSubstr("the reference token " + std::to_string(best)));
+  EXPECT_THAT(finding.message.text(), HasSubstr("the reference token " + std::to_string(best)));
 }
 
 TEST_F(Top1Test, ATieIsSaidSo) {
   for (auto& [place, rows] : evidence.chained) rows.envelope.assign(11, 1e-3);
   const auto finding = judged(swapped(), static_cast<int32_t>(second));
-  EXPECT_EQ(finding.status, Status::pass) << finding.message;
-  EXPECT_THAT(finding.message, HasSubstr("tie: "));
+  EXPECT_EQ(finding.status, Status::pass) << finding.message.text();
+  EXPECT_THAT(finding.message.text(), HasSubstr("tie: "));
 }
 
 TEST_F(Top1Test, NanHasNoTop1AndMissingReferenceNoVerdict) {

@@ -56,7 +56,7 @@ TEST_F(PartitionTest, AWiderCauseTakesWhatTwoFit) {
 TEST_F(PartitionTest, OneThatFitsNothingSpoilsAll) {
   EXPECT_THAT(partition({planted({0}), planted({1}), made_.tensor("off", kEffects, {cause(0)}, 1)}),
               IsEmpty());
-  const Failing gone{"gone", []() -> Subject { throw Missing("no trace of it"); }};
+  const Failing gone{"gone", []() -> Subject { throw Missing(say("no trace of it")); }};
   EXPECT_THAT(partition({planted({0}), planted({1}), gone}), IsEmpty());
   EXPECT_THAT(partition({planted({0}), planted({1}), planted({0, 1, 2})}), IsEmpty()) << "three at once";
 }

@@ -54,7 +54,7 @@ const reference::Bounded& LayerView::local(Stage stage) const {
 }
 
 const reference::Bounded& WeightView::local() const {
-  if (!delivered) throw Missing("weight " + weight + " did not come from the engine");
+  if (!delivered) throw Missing(say("weight {} did not come from the engine", weight));
   return shared->get(weight, [&] {
     return reference::local_weight(model, weight, reference::Contract::parse(delivered->contract));
   });

@@ -28,10 +28,10 @@ struct TapNeutrality {
   }
 
   void check(const Phase& phase, Finding& finding) const {
-    if (!phase.outcome) throw Missing(fmt::format("{} returned no logits", phase.name));
-    if (!phase.untapped) throw Missing(fmt::format("{} did not run without taps", phase.name));
+    if (!phase.outcome) throw Missing(say("{} returned no logits", phase.name));
+    if (!phase.untapped) throw Missing(say("{} did not run without taps", phase.name));
     if (some && phase.selected.empty())
-      throw Missing(fmt::format("{} did not run with some of its taps", phase.name));
+      throw Missing(say("{} did not run with some of its taps", phase.name));
     finding.reason = "bitwise";
     compare_with("no tap", *phase.outcome, *phase.untapped, finding);
     for (const auto& [selection, outcome] : phase.selected)
@@ -42,7 +42,7 @@ struct TapNeutrality {
                            const Phase::Outcome& less, Finding& finding) {
     const auto &on = all.logits, &off = less.logits;
     if (on.size() != off.size())
-      throw Missing(fmt::format("{} logits with all taps, {} with {}", on.size(), off.size(), selection));
+      throw Missing(say("{} logits with all taps, {} with {}", on.size(), off.size(), selection));
     finding.metrics.count += static_cast<int64_t>(on.size());
     finding.shape = {static_cast<int64_t>(on.size())};
     finding.figures.push_back({.name = "selection", .text = selection, .of = ""});
@@ -54,8 +54,7 @@ struct TapNeutrality {
         say("taps change the run: {} of {} logits differ, worst token {}: {:.9g} with all of them, {:.9g} "
             "with {}; top-1 {} and {}",
             finding.metrics.out_of_bound, on.size(), finding.metrics.worst, finding.metrics.worst_actual,
-            finding.metrics.worst_expected, selection, all.top1, less.top1)
-            .text();
+            finding.metrics.worst_expected, selection, all.top1, less.top1);
   }
 };
 

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "probes/attempt.hpp"
+#include "probes/evidence.hpp"
 
 namespace greta::probes {
 namespace {
@@ -18,7 +19,8 @@ struct Suspect {
   std::vector<const Cause*> causes;
   enum { alive, excluded, not_applicable } state = alive;
   double ratio = 0;
-  std::string place, note;
+  std::string place;
+  Message note;
   int64_t fitted = 0;
   bool idle_at_first = false;
 
@@ -35,8 +37,8 @@ struct Suspect {
         break;
       case Outcome::idle:
         state = fitted > 0 ? excluded : not_applicable;
-        note = fitted > 0 ? fmt::format("fits elsewhere, but cannot have broken {}: {}", name, at.why)
-                          : fmt::format("{}: {}", name, at.why);
+        note = fitted > 0 ? say("fits elsewhere, but cannot have broken {}: {}", name, at.why)
+                          : say("{}: {}", name, at.why);
         break;
       case Outcome::unjudged:
         state = not_applicable;
@@ -108,7 +110,7 @@ class Searcher {
       if (seen_[i] == Seen::out_of_bound) return true;
       const reference::Bounded right = subject.right();
       if (held_against(subject, right).pass())
-        throw std::runtime_error("the evidence does not show the failure that the finding tells of");
+        throw Missing(say("the evidence does not show the failure that the finding tells of"));
       if (hooks_.seen) hooks_.seen(subject, right);
       seen_[i] = Seen::out_of_bound;
       ++out_.tried;
@@ -116,7 +118,7 @@ class Searcher {
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const std::exception& error) {
-      out_.not_tried.push_back(fmt::format("{}: {}", tensors_[i].key, error.what()));
+      out_.not_tried.push_back(say("{}: {}", tensors_[i].key, message_of(error)));
       seen_[i] = Seen::not_there;
       return false;
     }

@@ -94,14 +94,14 @@ TEST_F(Trials, NothingToVaryInAFailingTensorContradicts) {
   EXPECT_EQ(found.answer(), Answer::unexplained);
   ASSERT_THAT(found.excluded, SizeIs(1));
   EXPECT_EQ(found.excluded[0].ratio, std::numeric_limits<double>::infinity());
-  EXPECT_THAT(found.excluded[0].note, HasSubstr("cannot have broken b: one row"));
+  EXPECT_THAT(found.excluded[0].note.text(), HasSubstr("cannot have broken b: one row"));
   // Where it never applied it is not excluded but untested.
   const std::vector<Failing> never = {made_.tensor("b", idle, {cause(0)})};
   const Search untested = search(never, one, {});
   EXPECT_THAT(untested.excluded, SizeIs(0));
   ASSERT_THAT(untested.not_applicable, SizeIs(1));
   EXPECT_FALSE(untested.not_applicable[0].applies);
-  EXPECT_THAT(untested.not_applicable[0].note, HasSubstr("one row"));
+  EXPECT_THAT(untested.not_applicable[0].note.text(), HasSubstr("one row"));
 }
 
 TEST_F(Trials, MissingEvidenceNeitherFitsNorExcludes) {
@@ -112,7 +112,7 @@ TEST_F(Trials, MissingEvidenceNeitherFitsNorExcludes) {
   EXPECT_EQ(texts(found.fitting), std::vector<std::string>{cause(0)->text()});
   ASSERT_THAT(found.not_applicable, SizeIs(1));
   EXPECT_EQ(found.not_applicable[0].text(), cause(1)->text());
-  EXPECT_THAT(found.not_applicable[0].note, HasSubstr("did not come"));
+  EXPECT_THAT(found.not_applicable[0].note.text(), HasSubstr("did not come"));
 }
 
 TEST_F(Trials, TwoThatPredictTheSameAreIndistinguishable) {
@@ -140,7 +140,7 @@ TEST_F(Trials, APairIsFoundWhenNoneFitsAlone) {
 TEST_F(Trials, ATensorInBoundIsNotTried) {
   const std::vector<Failing> tensors = {made_.tensor("fine", kEffects, {}),
                                         made_.tensor("a", kEffects, {cause(0)}),
-                                        {"gone", []() -> Subject { throw Missing("no trace of it"); }}};
+                                        {"gone", []() -> Subject { throw Missing(say("no trace of it")); }}};
   const Search found = search(tensors, kAll, {});
   EXPECT_EQ(found.answer(), Answer::explained);
   EXPECT_EQ(found.tried, 1);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "datasets/cause.hpp"
+#include "datasets/message.hpp"
 #include "reference/reference.hpp"
 
 namespace greta::reference {
@@ -39,10 +40,10 @@ struct Observation {
 // says so in a few words. What a Fetch throws passes through: the evidence that the hypothesis needs is not
 // there.
 std::optional<Bounded> suppose(const Observation&, std::span<const Cause* const> causes,
-                               std::string* why = nullptr);
+                               Message* why = nullptr);
 
 // The same for the engine's view of a weight.
 std::optional<Bounded> suppose_weight(const Model&, const std::string& gguf_name, const Contract&,
-                                      std::span<const Cause* const> causes, std::string* why = nullptr);
+                                      std::span<const Cause* const> causes, Message* why = nullptr);
 
 }  // namespace greta::reference

@@ -115,7 +115,7 @@ TEST_F(OwnWeight, AHypothesisVariesIt) {
     for (Eigen::Index k = 0; k < view.cols(); ++k) columns(n, k) = view.data()[k * view.rows() + n];
   const Matrix y = in_f32(x_ * columns.transpose());
   const auto contract = Contract::parse(f32_);
-  const auto suppose = [&](std::string_view cause, std::string* why) {
+  const auto suppose = [&](std::string_view cause, Message* why) {
     const Causes causes = {&find_cause(cause)};
     return reference::suppose({*model_, Stage::q, 1, call_, contract, fetch_, y, own(q_, view)}, causes, why);
   };
@@ -125,9 +125,9 @@ TEST_F(OwnWeight, AHypothesisVariesIt) {
   const auto other_layer = suppose("weight_layer=previous", nullptr);  // the file's, as its view is right
   ASSERT_TRUE(other_layer);
   EXPECT_FALSE(inside(y, *other_layer));
-  std::string why;
+  Message why;
   EXPECT_FALSE(suppose("q4_k_scales=linear", &why)) << "its bytes are not what is multiplied";
-  EXPECT_THAT(why, HasSubstr("as the engine holds it"));
+  EXPECT_THAT(why.text(), HasSubstr("as the engine holds it"));
 }
 
 TEST_F(OwnWeight, OneOfAnotherSizeIsRefused) {

@@ -33,7 +33,7 @@ std::string excluded_text(const Explanation& e) {
   for (size_t i = 0; i < std::min(kShown, e.excluded.size()); ++i) {
     const Trial& trial = e.excluded[i];
     out += fmt::format("{}{} (ratio {}{})", out.empty() ? "" : ", ", trial.text(), ratio_text(trial.ratio),
-                       trial.note.empty() ? "" : ": " + trial.note);
+                       trial.note.empty() ? "" : ": " + trial.note.text());
   }
   return out + more(e.excluded.size(), kShown, " with larger misfits");
 }
@@ -42,7 +42,7 @@ std::string untested_text(const Explanation& e) {
   std::string out;
   for (size_t i = 0; i < std::min(kShown, e.not_applicable.size()); ++i)
     out += fmt::format("{}{} ({})", out.empty() ? "" : ", ", e.not_applicable[i].text(),
-                       e.not_applicable[i].note);
+                       e.not_applicable[i].note.text());
   return out + more(e.not_applicable.size(), kShown, "");
 }
 
@@ -54,16 +54,16 @@ std::string explanation_text(const Explanation& e, bool colours) {
   const auto line = [&](std::string_view name, const std::string& value) {
     if (!value.empty()) out += fmt::format("    {:<11} {}\n", name, value);
   };
-  line("says", e.conclusion());
+  line("says", e.conclusion().text());
   for (const auto& trial : e.fitting)
     for (const auto& text : trial.causes) {
       const Cause& cause = find_cause(text);
       line("cause", fmt::format("{}: {} (seen: {})", text, cause.what, cause.seen));
     }
-  line("fails in", e.scope);
+  line("fails in", e.scope.text());
   line("excluded", excluded_text(e));
   line("not tested", untested_text(e));
-  line("note", e.note);
+  line("note", e.note.text());
   if (!e.places.empty()) line("findings", e.places.front() + more(e.places.size(), 1, " of them"));
   if (!e.consequences.empty())
     line("behind it",

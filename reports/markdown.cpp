@@ -30,6 +30,8 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
+std::string escaped(const Message& message) { return escaped(message.text()); }
+
 std::string code(std::string_view text) { return text.empty() ? "" : fmt::format("`{}`", text); }
 
 std::string row_of(const std::vector<std::string>& cells) {
@@ -128,12 +130,12 @@ std::string method_text(const RunResult& run) {
   out += identity_table(run);
   out += row_of({"arm", "settings", "verdict", "expected"}) + row_of({"---", "---", "---", "---"});
   for (const auto& arm : run.arms) {
-    std::string why;
+    Message why;
     const bool met = outcome_of(run, arm, &why) == Status::pass;
     out += row_of({code(arm.name), code(arm.settings),
                    upper_name(probes::worse(arm.status, conclude_arm(run, arm.name))),
                    !arm.expect.any() ? "—"
-                   : met             ? arm.expect.text() + ": came so"
+                   : met             ? arm.expect.text().text() + ": came so"
                                      : escaped(why)});
   }
   return out + "\n" + controls_table(run);

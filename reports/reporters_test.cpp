@@ -76,8 +76,8 @@ TEST(Reporter, NothingComparedNeverReadsPass) {
 // The smaller of two misfits is never said to be a cause.
 TEST(Reporter, AMisfitIsNoCause) {
   const RunResult run = explained_run();
-  EXPECT_THAT(run.explanations[2].conclusion(), HasSubstr("is no cause"));
-  EXPECT_THAT(run.explanations[2].conclusion(), Not(HasSubstr("weight_layout")));
+  EXPECT_THAT(run.explanations[2].conclusion().text(), HasSubstr("is no cause"));
+  EXPECT_THAT(run.explanations[2].conclusion().text(), Not(HasSubstr("weight_layout")));
   for (const auto& text : {terminal_report(run, {}), markdown_report(run)})
     EXPECT_THAT(text, HasSubstr("logits is unexplained"));
   EXPECT_THAT(terminal_report(failing_run(), {}), Not(HasSubstr("explanations")));

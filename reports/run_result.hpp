@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "datasets/error.hpp"
+#include "datasets/message.hpp"
 #include "datasets/trace.hpp"
 #include "probes/explanation.hpp"
 #include "probes/finding.hpp"
@@ -26,7 +27,7 @@ struct Expectation {
   // All causes that the arm's explanations name, in the order of the pipeline, and no others.
   std::vector<std::string> causes;
   bool any() const { return !verdict.empty(); }
-  std::string text() const;  // "fail, first at q, explained as weight_layout=col"
+  Message text() const;  // "fail, first at q, explained as weight_layout=col"
   bool operator==(const Expectation&) const = default;
 };
 
@@ -35,7 +36,7 @@ struct Control {
   std::string name;  // "route", "factor"
   std::string arm;
   probes::Status status = probes::Status::invalid;  // pass or invalid
-  std::string line;                                 // what was found, one sentence
+  Message line;                                     // what was found, one sentence
 };
 
 struct ArmResult {
@@ -70,7 +71,7 @@ struct RunResult {
   int64_t planned = 0, compared = 0;  // tensors that the plan expects, and that were compared
   double wall_seconds = 0, engine_seconds = 0, reference_seconds = 0;
   std::string rerun;           // the exact command
-  std::string interrupted;     // why the run ended early ("disk full: …"); empty: it did not
+  Message interrupted;         // why the run ended early ("disk full: …"); empty: it did not
   ExitCode exit_code() const;  // of the worse of `status` and conclude()
 };
 
@@ -86,7 +87,7 @@ probes::Status conclude_arm(const RunResult&, std::string_view arm);
 
 // What the arm is worth to the run: its own verdict or, where the suite expects something of it, whether
 // that came. `why` says what was expected and what came, where that differs.
-probes::Status outcome_of(const RunResult&, const ArmResult&, std::string* why = nullptr);
+probes::Status outcome_of(const RunResult&, const ArmResult&, Message* why = nullptr);
 
 // The causes that an arm's explanations name, each once, in pipeline order; a stage without a proved cause
 // stands as "q unexplained".
@@ -100,6 +101,6 @@ struct ModelFile {
 std::vector<ModelFile> model_files(const RunResult&);
 
 // Why there is no verdict, one sentence each, for INVALID runs; empty otherwise.
-std::vector<std::string> invalid_reasons(const RunResult&);
+std::vector<Message> invalid_reasons(const RunResult&);
 
 }  // namespace greta::reports

@@ -69,7 +69,7 @@ std::string reasons_text(const RunResult& run, const TerminalOptions& options) {
   if (verdict_of(run) != Status::invalid || reasons.empty()) return {};
   std::string out = heading("no verdict, because", options.colours);
   const size_t shown = std::min(reasons.size(), static_cast<size_t>(options.max_listed));
-  for (size_t i = 0; i < shown; ++i) out += "  " + reasons[i] + "\n";
+  for (size_t i = 0; i < shown; ++i) out += "  " + reasons[i].text() + "\n";
   if (shown < reasons.size())
     out += fmt::format("  and {} more: see {}\n", reasons.size() - shown, options.rest);
   return out;
@@ -93,11 +93,11 @@ std::string controls_text(const RunResult& run, bool colours) {
         continue;
       }
       out += fmt::format("  {:<8} {} in arm {}: {}\n", name, paint("does not hold", kYellow, colours),
-                         control.arm, control.line);
+                         control.arm, control.line.text());
     }
     if (holds > 0)
-      out +=
-          fmt::format("  {:<8} holds in {} {}: {}\n", name, holds, holds == 1 ? "arm" : "arms", last->line);
+      out += fmt::format("  {:<8} holds in {} {}: {}\n", name, holds, holds == 1 ? "arm" : "arms",
+                         last->line.text());
   }
   return out;
 }
@@ -107,10 +107,11 @@ std::string expectations_text(const RunResult& run, bool colours) {
   std::string out;
   for (const auto& arm : run.arms) {
     if (!arm.expect.any()) continue;
-    std::string why;
+    Message why;
     const bool met = outcome_of(run, arm, &why) == Status::pass;
-    out += fmt::format("  {:<16} {}\n", arm.name,
-                       met ? fmt::format("{}, as expected", arm.expect.text()) : paint(why, kRed, colours));
+    out += fmt::format(
+        "  {:<16} {}\n", arm.name,
+        met ? fmt::format("{}, as expected", arm.expect.text().text()) : paint(why.text(), kRed, colours));
   }
   return out.empty() ? out : heading("expected of the arms", colours) + out;
 }
@@ -195,7 +196,7 @@ std::string finding_text(const RunResult& run, const Finding& finding) {
   line("worst", worst_element(finding));
   line("bound", finding.reason);
   line("kernel", finding.kernel + (finding.contract.empty() ? "" : "  [" + finding.contract + "]"));
-  line("says", finding.message);
+  line("says", finding.message.text());
   line("rerun", rerun_command(run, finding));
   return out;
 }
@@ -222,7 +223,8 @@ std::string notes_text(const RunResult& run, const TerminalOptions& options) {
   if (notes.empty()) return {};
   std::string out = heading("notes", options.colours);
   const size_t shown = std::min(notes.size(), static_cast<size_t>(options.max_listed));
-  for (size_t i = 0; i < shown; ++i) out += fmt::format("  {}: {}\n", notes[i]->key(), notes[i]->message);
+  for (size_t i = 0; i < shown; ++i)
+    out += fmt::format("  {}: {}\n", notes[i]->key(), notes[i]->message.text());
   if (shown < notes.size()) out += fmt::format("  and {} more: see {}\n", notes.size() - shown, options.rest);
   return out;
 }

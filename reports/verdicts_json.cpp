@@ -10,6 +10,7 @@
 
 #include "reports/atomic_file.hpp"
 #include "reports/explanations.hpp"
+#include "reports/message_json.hpp"
 
 namespace greta::reports {
 namespace {
@@ -160,6 +161,10 @@ struct Writer {
   void operator()(const char* key, const T& value) {
     object[key] = json_of(value);
   }
+  void operator()(const char* key, const Message& message) {
+    object[key] = message.text();
+    if (!is_verbatim(message)) object[says_key(key)] = message_to_json(message);
+  }
 
   template <typename T>
   static Json json_of(const T& value) {
@@ -208,7 +213,12 @@ struct LineWriter {
     put(value);
     separator = ",";
   }
+  void operator()(const char* key, const Message& message) {
+    (*this)(key, message.text());
+    if (!is_verbatim(message)) (*this)(says_key(key).c_str(), message_to_json(message));
+  }
 
+  void put(const Json& json) { out += dump(json, -1); }
   void put(const std::string& text) {
     const bool plain = std::all_of(text.begin(), text.end(), [](unsigned char c) {
       return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
@@ -270,6 +280,16 @@ struct Reader {
     } catch (const Json::exception&) {
       throw std::runtime_error(fmt::format("'{}' is of another type", key));
     }
+  }
+
+  void operator()(const char* key, Message& message) {
+    std::string text;
+    (*this)(key, text);
+    const auto says = object.find(says_key(key));
+    if (says != object.end())
+      message = message_from_json(*says, text);
+    else if (!text.empty())
+      message = verbatim(text);
   }
 
   template <typename T>

@@ -48,7 +48,7 @@ CaseRun::CaseRun(Bench& bench, const Case& item)
   evidence_->seed = bench.seed;
 }
 
-void CaseRun::run(EnginePort& engine, EnginePort* repeat, const std::string& repeat_note) {
+void CaseRun::run(EnginePort& engine, EnginePort* repeat, const Message& repeat_note) {
   evidence_->repeat_note = repeat_note;
   bench_.meter.at(case_.prompt.id + "/" + case_.arm.name);
   PassHooks hooks;
@@ -153,8 +153,8 @@ void CaseRun::require_complete() {
       probes_[p].judge(place, [&](probes::Finding&) {
         const auto why = chain_failures_.find(place.phase);
         throw Missing(why != chain_failures_.end() && bench_.plan.probes[p].needs.chained
-                          ? "there is no chained reference: " + why->second
-                          : fmt::format("the probe gave no verdict on {}", place.text()));
+                          ? say("there is no chained reference: {}", why->second)
+                          : say("the probe gave no verdict on {}", place.text()));
       });
       auto blank = probes_[p].judge.take();
       if (!keys.contains(blank.front().key())) found_.push_back(std::move(blank.front()));
@@ -166,7 +166,7 @@ void CaseRun::require_complete() {
       if (const Phase* phase = evidence_->find(place.phase))
         phase->tap(place.layer, place.stage);
       else
-        throw Missing(fmt::format("phase {} did not run", place.phase));
+        throw Missing(say("phase {} did not run", place.phase));
     } catch (const Missing& missing) {
       plan(place, [&](probes::Finding&) { throw missing; });
     }

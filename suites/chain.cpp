@@ -81,13 +81,13 @@ std::vector<std::string> chunks_to_chain(const Evidence& evidence, int64_t size)
 
 }  // namespace
 
-std::map<std::string, std::string> run_chains(const Case& item, Evidence& evidence, const ChainedUse& use) {
+std::map<std::string, Message> run_chains(const Case& item, Evidence& evidence, const ChainedUse& use) {
   std::vector<std::string> decodes = {"fill_prefill"};
   for (int step = 0; step < item.decodes; ++step) decodes.push_back(decode_name(step));
   std::vector<std::vector<std::string>> passes = {
       {"prefill"}, decodes, {"fill_stepwise", "decode0_stepwise"}};
   for (const int64_t size : item.chunks) passes.push_back(chunks_to_chain(evidence, size));
-  std::map<std::string, std::string> failures;
+  std::map<std::string, Message> failures;
   for (const auto& names : passes) {
     std::vector<const Phase*> phases;
     bool asked = false;
@@ -102,8 +102,8 @@ std::map<std::string, std::string> run_chains(const Case& item, Evidence& eviden
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const std::exception& error) {
-      for (const auto& name : names) failures[name] = error.what();
-      if (!names.empty() && names.front() == "prefill") failures["prefill_last"] = error.what();
+      for (const auto& name : names) failures[name] = probes::message_of(error);
+      if (names.front() == "prefill") failures["prefill_last"] = probes::message_of(error);
     }
   }
   return failures;

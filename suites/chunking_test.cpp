@@ -42,7 +42,7 @@ const Finding& finding(const reports::RunResult& result, const std::string& stag
 
 std::string first_failing(const reports::RunResult& result) {
   for (const auto& one : result.findings)
-    if (one.status == Status::fail) return one.stage + ": " + one.message;
+    if (one.status == Status::fail) return one.stage + ": " + one.message.text();
   return {};
 }
 
@@ -88,7 +88,7 @@ TEST(Chunking, AFaultInLaterChunksChangesBits) {
   EXPECT_EQ(result.status, Status::fail);
   EXPECT_EQ(finding(result, "attn_norm", 0).status, Status::pass);
   EXPECT_EQ(finding(result, "q", 0).status, Status::fail);
-  EXPECT_THAT(finding(result, "q", 0).message, HasSubstr("chunks of 22 tokens give other bits"));
+  EXPECT_THAT(finding(result, "q", 0).message.text(), HasSubstr("chunks of 22 tokens give other bits"));
 }
 
 // The last bit of one value in the third chunk.
@@ -101,7 +101,7 @@ TEST(Chunking, OneBitIsSeen) {
   const auto result = run_with(suite_text("unit = \"mfma\"\nshape = \"gemm\"\n", "22", 66), flip);
   EXPECT_EQ(result.status, Status::fail);
   EXPECT_EQ(finding(result, "wo", 1).status, Status::fail);
-  EXPECT_THAT(finding(result, "wo", 1).message, HasSubstr("1 of 16896 values differ"));
+  EXPECT_THAT(finding(result, "wo", 1).message.text(), HasSubstr("1 of 16896 values differ"));
   EXPECT_EQ(finding(result, "wo", 0).status, Status::pass);
   EXPECT_EQ(finding(result, "attn_residual", 1).status, Status::pass);
 }
@@ -115,7 +115,7 @@ TEST(Chunking, MoreThanTheNoiseIsSeen) {
   }};
   const auto result = run_with(suite_text("", "1"), shift);
   EXPECT_EQ(finding(result, "ffn_down", 1).status, Status::fail);
-  EXPECT_THAT(finding(result, "ffn_down", 1).message, HasSubstr("chunks of 1 tokens end in"));
+  EXPECT_THAT(finding(result, "ffn_down", 1).message.text(), HasSubstr("chunks of 1 tokens end in"));
 }
 
 TEST(Chunking, AChunkThatDoesNotComeIsInvalid) {
@@ -129,7 +129,8 @@ TEST(Chunking, AChunkThatDoesNotComeIsInvalid) {
 TEST(Chunking, APromptThatNoChunkDividesIsInvalid) {
   const auto result = run_with(suite_text("", "16,33", 9));
   EXPECT_EQ(result.exit_code(), ExitCode::invalid);
-  EXPECT_THAT(finding(result, "q", 0).message, HasSubstr("no chunk is shorter than the prompt of 9 tokens"));
+  EXPECT_THAT(finding(result, "q", 0).message.text(),
+              HasSubstr("no chunk is shorter than the prompt of 9 tokens"));
   EXPECT_EQ(run_with(suite_text("", "4,33", 9)).status, Status::pass);
 }
 

@@ -98,9 +98,9 @@ class Draw {
 
 std::string first_trouble(const reports::RunResult& run) {
   for (const auto& finding : run.findings)
-    if (finding.status != Status::pass) return finding.key() + ": " + finding.message;
+    if (finding.status != Status::pass) return finding.key() + ": " + finding.message.text();
   const auto reasons = reports::invalid_reasons(run);
-  return reasons.empty() ? "no finding says why" : reasons.front();
+  return reasons.empty() ? "no finding says why" : reasons.front().text();
 }
 
 }  // namespace
@@ -116,7 +116,7 @@ void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
     const Suite suite = draw.suite();
     const auto run = suites::run(suite, draw.options(model, options.scratch_dir));
     if (!run.interrupted.empty() && run.findings.empty())
-      fail_internal("{}: {}", draw.text(), run.interrupted);
+      fail_internal("{}: {}", draw.text(), run.interrupted.text());
     if (result.created.empty()) result.identify(run.identity);
     ++result.clean_runs;
     result.clean_fail += run.status == Status::fail;

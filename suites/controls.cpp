@@ -30,16 +30,15 @@ Places kernels_of(const std::vector<Finding>& findings, const std::string& arm, 
   return out;
 }
 
-std::string names_of(const Places& places) {
+Message names_of(const Places& places) {
   std::set<std::string> names;
   for (const auto& [place, kernel] : places) names.insert(kernel);
-  std::string out;
-  int listed = 0;
+  std::vector<Message> out;
   for (const auto& name : names) {
-    if (++listed > 4) return out + fmt::format(" and {} more", names.size() - 4);
-    out += (out.empty() ? "" : ", ") + name;
+    if (out.size() == 4) return say("{} and {} more", joined(out, ", "), names.size() - 4);
+    out.push_back(verbatim(name));
   }
-  return out;
+  return joined(out, ", ");
 }
 
 // "matmul_valu_gemv_q4_K<…>" names its unit and its shape between underscores.
@@ -52,10 +51,10 @@ bool names_part(const std::string& kernel, const std::string& part) {
 
 Control same_model(const std::string& arm, const std::string& reference, const std::string& engine) {
   if (engine == reference)
-    return {"model", arm, Status::pass, fmt::format("engine and reference both hold {}", reference)};
-  return {"model", arm, Status::invalid,
-          fmt::format("the engine runs model {}, the reference holds {}: other weights are no error", engine,
-                      reference)};
+    return {"model", arm, Status::pass, say("engine and reference both hold {}", reference)};
+  return {
+      "model", arm, Status::invalid,
+      say("the engine runs model {}, the reference holds {}: other weights are no error", engine, reference)};
 }
 
 Control planned(const std::vector<Finding>& findings, const std::string& arm) {
@@ -70,12 +69,12 @@ Control planned(const std::vector<Finding>& findings, const std::string& arm) {
     if (!first) first = &finding;
   }
   if (missing == 0) {
-    control.line = fmt::format("all {} comparisons had what they need, once and whole", of_arm);
+    control.line = say("all {} comparisons had what they need, once and whole", of_arm);
     return control;
   }
   control.status = Status::invalid;
-  control.line = fmt::format("{} of {} comparisons lack evidence; the first: {}: {}", missing, of_arm,
-                             first->key(), first->message);
+  control.line = say("{} of {} comparisons lack evidence; the first: {}: {}", missing, of_arm, first->key(),
+                     first->message);
   return control;
 }
 
@@ -88,13 +87,12 @@ std::optional<Control> route(const Arm& arm, const std::vector<Finding>& finding
     for (const auto& forced : {arm.unit, arm.shape}) {
       if (forced == "auto" || names_part(kernel, forced)) continue;
       control.status = Status::invalid;
-      control.line =
-          fmt::format("inert factor: the arm forces unit={} shape={}, but {} ran {}; what ran in all: {}",
-                      arm.unit, arm.shape, place, kernel, names_of(places));
+      control.line = say("inert factor: the arm forces unit={} shape={}, but {} ran {}; what ran in all: {}",
+                         arm.unit, arm.shape, place, kernel, names_of(places));
       return control;
     }
   }
-  control.line = fmt::format("unit={} shape={} ran everywhere: {}", arm.unit, arm.shape, names_of(places));
+  control.line = say("unit={} shape={} ran everywhere: {}", arm.unit, arm.shape, names_of(places));
   return control;
 }
 
@@ -104,23 +102,23 @@ std::optional<Control> factor(const Arm& arm, const std::vector<Finding>& findin
   const Places own = kernels_of(findings, arm.name, false),
                other = kernels_of(findings, arm.differs_from, false);
   int64_t common = 0, differ = 0;
-  std::string example;
+  Message example;
   for (const auto& [place, kernel] : own) {
     const auto found = other.find(place);
     if (found == other.end()) continue;
     ++common;
     if (found->second == kernel) continue;
-    if (differ++ == 0) example = fmt::format("{}: {} against {}", place, kernel, found->second);
+    if (differ++ == 0) example = say("{}: {} against {}", place, kernel, found->second);
   }
   if (common == 0)
-    control.line = fmt::format("arm '{}' has no place in common with '{}'", arm.name, arm.differs_from);
+    control.line = say("arm '{}' has no place in common with '{}'", arm.name, arm.differs_from);
   else if (differ == 0)
-    control.line = fmt::format("inert factor: '{}' ran the same kernels as '{}' in all {} places: {}",
-                               arm.name, arm.differs_from, common, names_of(own));
+    control.line = say("inert factor: '{}' ran the same kernels as '{}' in all {} places: {}", arm.name,
+                       arm.differs_from, common, names_of(own));
   else {
     control.status = Status::pass;
-    control.line = fmt::format("other kernels than '{}' in {} of {} places, {}", arm.differs_from, differ,
-                               common, example);
+    control.line =
+        say("other kernels than '{}' in {} of {} places, {}", arm.differs_from, differ, common, example);
   }
   return control;
 }
@@ -137,10 +135,9 @@ std::optional<Control> repeat(const std::string& arm, const std::vector<Finding>
   Control control{.name = "repeat", .arm = arm, .status = Status::pass};
   // An engine that does not repeat itself has failed a probe of its own: that is a verdict, not the lack of
   // one.
-  control.line = other == 0
-                     ? fmt::format("the same bits twice in {} tensors", same)
-                     : fmt::format("{} of {} tensors had other bits the second time, the first of them {}",
-                                   other, same + other, first->key());
+  control.line = other == 0 ? say("the same bits twice in {} tensors", same)
+                            : say("{} of {} tensors had other bits the second time, the first of them {}",
+                                  other, same + other, first->key());
   return control;
 }
 

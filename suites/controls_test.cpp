@@ -48,7 +48,7 @@ TEST(Controls, ACleanRunPrintsThem) {
   std::vector<std::string> names;
   for (const auto& control : result.controls) {
     names.push_back(control.name);
-    EXPECT_EQ(control.status, Status::pass) << control.line;
+    EXPECT_EQ(control.status, Status::pass) << control.line.text();
     EXPECT_FALSE(control.line.empty());
   }
   EXPECT_EQ(names, (std::vector<std::string>{"model", "planned", "route"}));

@@ -39,6 +39,12 @@ std::string settings_text(const Arm& arm) {
   return text;
 }
 
+// Why a run ended early.
+Message reason_of(const std::exception& error) {
+  const auto* interrupted = dynamic_cast<const Interrupted*>(&error);
+  return interrupted ? say("interrupted by {}", interrupted->signal) : probes::message_of(error);
+}
+
 class Session {
  public:
   Session(const Suite& suite, const RunOptions& options, const MakeEngine& make)
@@ -67,7 +73,7 @@ class Session {
       conclude();
       close_trace();
     } catch (const std::exception& error) {
-      result_.interrupted = error.what();
+      result_.interrupted = reason_of(error);
     }
     checker.abandon();
     close_quietly();
@@ -78,8 +84,9 @@ class Session {
     try {
       save();
     } catch (const std::exception& error) {
-      if (!result_.interrupted.empty()) result_.interrupted += "; then ";
-      result_.interrupted += error.what();
+      const Message then = reason_of(error);
+      result_.interrupted =
+          result_.interrupted.empty() ? then : say("{}; then {}", result_.interrupted, then);
       conclude();
     }
     return std::move(result_);
@@ -126,7 +133,7 @@ class Session {
     other.order_seed = options_.order_seed.value_or(suite_.seed) + 1;
     repeat_ = make_(models_.file(arm.name), other);
     if (engine_->backend() == "host")
-      repeat_note_ = fmt::format("the lanes in another order (order_seed {})", *other.order_seed);
+      repeat_note_ = say("the lanes in another order (order_seed {})", *other.order_seed);
   }
 
   void describe() {
@@ -242,7 +249,8 @@ class Session {
   Models models_;
   Plan plan_;
   std::unique_ptr<EnginePort> engine_, repeat_;
-  std::string engine_arm_, repeat_note_;
+  std::string engine_arm_;
+  Message repeat_note_;
   std::map<std::string, std::string> engine_models_;  // arm -> what its engine says it runs
   std::unique_ptr<TraceWriter> trace_;
   KeptEvidence kept_;

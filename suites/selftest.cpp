@@ -74,8 +74,9 @@ std::string phase_group(const Finding& finding) {
 std::set<std::string> rules_of(const Finding& finding) {
   std::set<std::string> out;
   if (finding.probe != "usual_rules") return out;
+  const std::string message = finding.message.text();
   for (const auto rule : probes::kUsualRules)
-    if (finding.message.find(rule) != std::string::npos) out.emplace(rule);
+    if (message.find(rule) != std::string::npos) out.emplace(rule);
   return out;
 }
 
@@ -125,7 +126,7 @@ class Planter {
       };
       const auto run = suites::run(
           suite_with(prompts_, text, options_.seed, fault.is("barrier"), fault.is("host_copy")), how);
-      if (!run.interrupted.empty()) out.trouble = run.interrupted;
+      if (!run.interrupted.empty()) out.trouble = run.interrupted.text();
       cells(run, fault, out);
       answer(run, out);
     } catch (const Error& error) {
@@ -137,9 +138,9 @@ class Planter {
  private:
   static std::string first_trouble(const reports::RunResult& run) {
     for (const auto& finding : run.findings)
-      if (finding.status != Status::pass) return finding.key() + ": " + finding.message;
+      if (finding.status != Status::pass) return finding.key() + ": " + finding.message.text();
     const auto reasons = reports::invalid_reasons(run);
-    return reasons.empty() ? run.interrupted : reasons.front();
+    return (reasons.empty() ? run.interrupted : reasons.front()).text();
   }
 
   void cells(const reports::RunResult& run, const Fault& fault, SelftestFault& out) const {
@@ -209,8 +210,8 @@ class Planter {
       fitting = first ? own : both;
       first = false;
       out.margin = std::min(out.margin, explanation.margin());
-      if (out.tells.empty()) out.tells = explanation.tells;
-      if (out.conclusion.empty()) out.conclusion = explanation.conclusion();
+      if (out.tells.empty()) out.tells = explanation.tells.text();
+      if (out.conclusion.empty()) out.conclusion = explanation.conclusion().text();
     }
     out.causes.assign(fitting.begin(), fitting.end());
     out.answer = unexplained || fitting.empty() ? probes::Answer::unexplained

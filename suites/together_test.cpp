@@ -68,7 +68,8 @@ struct Experiment {
 std::string all_of(const reports::RunResult& run) {
   std::string out;
   for (const auto& e : run.explanations)
-    out += fmt::format("{} [{}] {} | {} | {}\n", e.stage, name_of(e.answer), e.conclusion(), e.scope, e.note);
+    out += fmt::format("{} [{}] {} | {} | {}\n", e.stage, name_of(e.answer), e.conclusion().text(),
+                       e.scope.text(), e.note.text());
   return out;
 }
 
@@ -142,7 +143,7 @@ TEST_F(Together, PlacesAreToldApart) {
     if (e.stage != "q") continue;
     ASSERT_EQ(e.fitting.size(), 1u) << all_of(run);
     of_q.push_back(e.fitting.front().text());
-    EXPECT_THAT(e.note, HasSubstr("are judged by the engine's own view"));
+    EXPECT_THAT(e.note.text(), HasSubstr("are judged by the engine's own view"));
     if (e.fitting.front().causes.size() == 1) continue;
     EXPECT_EQ(e.places.size(), 6u) << "the long prompt's prefill and its last row, in 3 layers";
     for (const auto& place : e.places) EXPECT_THAT(place, HasSubstr("/prefill"));
@@ -179,7 +180,7 @@ TEST_F(Together, AWeightThatIsNotKeptIsReasonEnough) {
                        .evidence = [&](const std::string& prompt,
                                        const std::string& arm) { return evidence.of(prompt, arm); },
                        .weight = [](const std::string&, const std::string& name) -> probes::Tap {
-                         throw probes::Missing("no view of " + name);
+                         throw probes::Missing(say("no view of {}", name));
                        }});
   ASSERT_FALSE(explanations.empty());
   int weights = 0;
@@ -192,7 +193,7 @@ TEST_F(Together, AWeightThatIsNotKeptIsReasonEnough) {
     ++weights;
     EXPECT_EQ(e.answer, probes::Answer::unexplained);
     if (!e.consequences.empty()) {
-      EXPECT_THAT(e.note, HasSubstr("could not be judged by the engine's own view"));
+      EXPECT_THAT(e.note.text(), HasSubstr("could not be judged by the engine's own view"));
     }
   }
   EXPECT_GT(weights, 0);

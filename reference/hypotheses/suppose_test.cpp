@@ -25,7 +25,7 @@ std::set<std::string> confusions(const Scene& scene, std::map<std::string, int>&
     const Matrix right = scene.wrong(kRightCause, row.stage);
     EXPECT_TRUE(inside(right, scene.right(row.stage))) << row.name;
     for (const auto* cause : causes) {
-      std::string why;
+      Message why;
       auto bounded = scene.suppose(One{cause}, row.stage, right, &why);
       EXPECT_NE(bounded.has_value(), !why.empty()) << cause->text();
       if (bounded && inside(right, *bounded))
