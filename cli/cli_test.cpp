@@ -75,8 +75,8 @@ TEST_F(Cli, HelpEverywhere) {
   EXPECT_THAT(greta({"--version"}).out, StartsWith("greta 0."));
   EXPECT_EQ(greta({}).code, 2);
   const std::vector<std::vector<std::string>> commands = {
-      {"run"},     {"list"},   {"model", "make"}, {"model", "inspect"}, {"trace", "inspect"},
-      {"compare"}, {"doctor"}, {"explain"}};
+      {"run"},    {"list"},    {"model", "make"}, {"model", "inspect"}, {"trace", "inspect"}, {"compare"},
+      {"doctor"}, {"explain"}, {"report"}};
   for (auto words : commands) {
     words.emplace_back("--help");
     const Outcome outcome = greta(words);
@@ -244,7 +244,7 @@ TEST_F(Cli, RunTiny) {
       greta({"run", suite, "--out", out, "--cache", in_folder("cache"), "--threads", "2"});
   EXPECT_EQ(outcome.code, 0) << outcome.err << outcome.out;
   EXPECT_THAT(outcome.out, AllOf(StartsWith("PASS"), HasSubstr("softmax"), HasSubstr(out + "/report.md")));
-  for (const char* name : {"trace.h5", "verdicts.json", "report.md"})
+  for (const char* name : {"trace.h5", "verdicts.json", "report.html", "report.md"})
     EXPECT_TRUE(fs::exists(out + "/" + name)) << name;
   const reports::RunResult result = reports::read_verdicts_json(out + "/verdicts.json");
   EXPECT_EQ(result.exit_code(), ExitCode::pass);
@@ -270,6 +270,44 @@ TEST_F(Cli, RunTiny) {
                  3, "greta run: ");
 }
 
+std::string text_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  EXPECT_TRUE(file) << path;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The reports of a run that fails, made again: the same bytes, in the languages asked for.
+void expect_reports_again(const std::string& run) {
+  const std::string english = text_of(run + "/report.md"), spanish = text_of(run + "/report.es.md");
+  const std::string other = run + "-again";
+  EXPECT_THAT(english, HasSubstr("residual=twice explains ffn\\_residual"));
+  EXPECT_THAT(spanish, AllOf(HasSubstr("residual=twice explica ffn\\_residual"), Not(HasSubstr("explains"))));
+  const Outcome in_spanish = greta({"report", run, "--lang", "es", "-o", other});
+  EXPECT_EQ(in_spanish.code, 1) << in_spanish.err;
+  EXPECT_THAT(in_spanish.out, AllOf(StartsWith("FALLA  planted"), HasSubstr("EXPLICADA  ffn_residual"),
+                                    HasSubstr(other + "/report.es.md"), Not(HasSubstr("report.md"))));
+  EXPECT_EQ(text_of(other + "/report.es.md"), spanish);
+  EXPECT_FALSE(fs::exists(other + "/report.md"));
+  const Outcome in_both = greta({"report", other + "/verdicts.json"});
+  EXPECT_EQ(in_both.code, 1) << in_both.err;
+  EXPECT_THAT(in_both.out, StartsWith("FAIL  planted"));
+  EXPECT_EQ(text_of(other + "/report.md"), english);
+  EXPECT_EQ(text_of(other + "/report.es.md"), spanish);
+  EXPECT_EQ(text_of(other + "/verdicts.json"), text_of(run + "/verdicts.json"));
+}
+
+TEST_F(Cli, ReportRefusesWhatIsNoRun) {
+  expect_refusal({"report"}, 2, "greta report: ");
+  expect_refusal({"report", in_folder("none")}, 3, "greta report: there is no '");
+  fs::create_directories(in_folder("empty"));
+  expect_refusal({"report", in_folder("empty")}, 3,
+                 "greta report: '" + in_folder("empty") + "' is not the directory");
+  const std::string broken = write("verdicts.json", "{\"schema\": ");
+  expect_refusal({"report", broken}, 3, "greta report: '" + broken + "' is not JSON");
+  expect_refusal({"report", broken, "--lang", "sp"}, 2, "greta report: unknown value of --lang");
+  expect_refusal({"run", "--lang", "sp"}, 2, "greta run: unknown value of --lang");
+}
+
 TEST_F(Cli, ExplainsAPlantedFault) {
   const std::string suite =
       write("planted.toml",
@@ -280,6 +318,7 @@ TEST_F(Cli, ExplainsAPlantedFault) {
                              "ffn_residual.residual=twice"});
   EXPECT_EQ(ran.code, 1) << ran.err << ran.out;
   EXPECT_THAT(ran.out, HasSubstr("residual=twice explains ffn_residual"));
+  expect_reports_again(out);
   const Outcome explained = greta({"explain", out});
   EXPECT_EQ(explained.code, 1) << explained.err;
   EXPECT_THAT(explained.out, AllOf(HasSubstr("EXPLAINED  ffn_residual"), HasSubstr("residual=twice explains"),

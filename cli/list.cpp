@@ -13,6 +13,7 @@
 #include "datasets/stage.hpp"
 #include "datasets/synthesise.hpp"
 #include "probes/probe.hpp"
+#include "reports/verdicts_schema.hpp"
 #include "suites/suite.hpp"
 
 namespace greta::cli {
@@ -89,6 +90,8 @@ std::string list_faults() {
          "(q.prefill.weight_layout=col,\n  gemm.tile_store=transposed@rows>32, kv.layer_base=0)\n";
 }
 
+std::string schema() { return std::string(embedded::verdicts_schema()); }
+
 struct Topic {
   std::string_view name;
   std::string (*text)();
@@ -103,8 +106,11 @@ constexpr std::array<Topic, 6> kTopics = {{{"probes", list_probes},
 }  // namespace
 
 int list(const CommandLine& line, Streams& streams) {
-  const Options flags("greta list [probes|stages|suites|faults|prompts|presets]",
-                      "What there is; without a topic, all of it.", 0, 1);
+  const Options flags(
+      "greta list [probes|stages|suites|faults|prompts|presets|schema]",
+      "What there is; without a topic, all of it. schema, which has to be asked for: the JSON schema of "
+      "verdicts.json.",
+      0, 1);
   const Given given = flags.parse(line.arguments);
   if (given.has("help")) {
     streams.out << flags.help();
@@ -112,8 +118,10 @@ int list(const CommandLine& line, Streams& streams) {
   }
   std::vector<std::string> names;
   for (const auto& topic : kTopics) names.emplace_back(topic.name);
+  names.emplace_back("schema");
   const std::string wanted =
       given.positional().empty() ? "" : choice("TOPIC", given.positional().front(), names);
+  if (wanted == "schema") streams.out << schema();
   for (const auto& topic : kTopics)
     if (wanted.empty() || topic.name == wanted) streams.out << topic.name << "\n" << topic.text();
   return 0;

@@ -14,6 +14,7 @@
 #include "cli/looks.hpp"
 #include "cli/model_cache.hpp"
 #include "cli/options.hpp"
+#include "cli/outputs.hpp"
 #include "cli/suite_files.hpp"
 #include "datasets/error.hpp"
 #include "engine/faults/fault.hpp"
@@ -32,7 +33,8 @@ Options options() {
   Options options(
       "greta run [SUITE] [flags]",
       "Runs a suite (a name of `greta list suites`, or a .toml file; default: acceptance): the engine beside "
-      "the reference, every stage\nof every layer compared. Leaves trace.h5, verdicts.json and report.md in "
+      "the reference, every stage\nof every layer compared. Leaves trace.h5, verdicts.json and the reports "
+      "in "
       "the output directory.\nGRETA_QKV_FORCE_ROUTE=mfma|valu|auto and GRETA_QKV_FORCE_GEMM=gemm|gemv|auto "
       "override unit and shape of every arm.",
       0, 1);
@@ -51,9 +53,13 @@ Options options() {
       .flag("threads,j", "N", "workers (default: all cores)")
       .flag("order-seed", "N", "permutes the order in which the host machine runs lanes")
       .flag("no-trace", "", "leave no trace.h5")
+      .flag("jsonl", "",
+            "also trace.jsonl, the trace as text (large): greta trace export makes it later, too")
       .flag("cache", "DIR",
             "where synthesised models are kept (default: $XDG_CACHE_HOME/greta or ~/.cache/greta)");
+  add_output_flags(options);
   add_look_flags(options);
+  add_language_flag(options);
   return options;
 }
 
@@ -141,19 +147,17 @@ std::string default_directory(const suites::Suite& suite) {
   return directory;
 }
 
-// What was typed, less where the results went: it can be typed again.
+// What was typed, less where the results went and in which shape: it can be typed again.
 std::string rerun_of(const CommandLine& line, const std::string& suite) {
   std::string text = environment_prefix() + "greta run";
   bool named = false;
   for (size_t i = 0; i < line.arguments.size(); ++i) {
     const std::string& word = line.arguments[i];
-    if (word == "--out" || word == "-o") {
-      ++i;
+    if (const size_t words = output_words(word); words > 0) {
+      i += words - 1;
       continue;
     }
-    const bool drop = word.starts_with("--out=") || (word.starts_with("-o") && !word.starts_with("--")) ||
-                      word == "--force" || word == "-f";
-    if (!drop) text += " " + reports::shell_quoted(word);
+    text += " " + reports::shell_quoted(word);
     named |= word == suite;
   }
   return named ? text : text + " " + reports::shell_quoted(suite);
@@ -196,13 +200,17 @@ int run_suite(const CommandLine& line, Streams& streams) {
     return 0;
   }
   suites::RunOptions how = run_options(given, line);
-  const reports::TerminalOptions looks = looks_of(given, streams);
+  check_output_flags(given);
+  reports::TerminalOptions looks = looks_of(given, streams);
+  const auto languages = languages_of(given);
+  speak(looks, languages);
   const suites::Suite suite = suite_of(given, streams);
   how.arm_models = arm_models(suite, given, says_making(streams));
   // Where every arm has a model of its own, there is no other.
   how.model_path = how.arm_models.size() == suite.arms.size() ? how.arm_models.at(suite.arms.front().name)
                                                               : model_file(suite, given, streams);
   how.out_dir = given.text("out", default_directory(suite));
+  refuse_overwriting_pack(given, how.out_dir);
   const bool is_new = prepare(how.out_dir, given.has("force"));
 
   reports::RunResult result;
@@ -216,12 +224,12 @@ int run_suite(const CommandLine& line, Streams& streams) {
   }
   result.rerun = rerun_of(line, given.positional().empty() ? "acceptance" : given.positional().front());
   streams.out << reports::terminal_report(result, looks) << std::flush;
-  write_reports(result, how.out_dir);
-  streams.out << "\n";
-  for (const char* name : artefacts())
-    if (fs::exists(fs::path(how.out_dir) / name))
-      streams.out << fmt::format("wrote  {}/{}\n", how.out_dir, name);
-  streams.out << "\n" << reports::verdict_line(result, looks.colours);
+  write_reports(result, how.out_dir, languages);
+  write_jsonl(given, how.out_dir);
+  streams.out << "\n" << written(how.out_dir);
+  write_pack(given, how.out_dir, streams);
+  print_format(given, result, looks.language, streams);
+  streams.out << "\n" << reports::verdict_line(result, looks.colours, looks.language);
   return static_cast<int>(result.exit_code());
 }
 

@@ -112,7 +112,7 @@ struct Chunking {
     if (info(place.stage).axes == "S,H,T")
       metrics.worst = -1;  // the rows lie otherwise here than in the whole
     const bool same = beside.same_bits();
-    take(finding, metrics, size, say("bitwise").text(), say("chunks of {}: bitwise", size).text(), same);
+    take(finding, metrics, size, "bitwise", fmt::format("chunks of {}: bitwise", size), same);
     if (same) return;
     finding.status = Status::fail;
     finding.message =
@@ -134,11 +134,11 @@ struct Chunking {
     Metrics metrics = compare(a, b, tolerance);
     if (!over_cache(place.stage)) metrics.worst = -1;  // an index in the last row
     const std::string from = Place{"", departure.layer, departure.stage}.text().substr(1);
-    take(finding, metrics, size, say("within the noise").text(),
-         say("chunks of {}: the last row within the sum of both chained envelopes, as {} ran {}, in one call "
+    take(finding, metrics, size, "within the noise",
+         fmt::format(
+             "chunks of {}: the last row within the sum of both chained envelopes, as {} ran {}, in one call "
              "{}",
-             size, from, departure.chunks, departure.whole)
-             .text(),
+             size, from, departure.chunks, departure.whole),
          metrics.pass());
     if (metrics.pass()) return;
     finding.status = Status::fail;
@@ -151,7 +151,7 @@ struct Chunking {
   // The worst of the sizes stands for all; a size that fails, for itself.
   static void take(Finding& finding, const Metrics& metrics, int64_t size, const std::string& how,
                    const std::string& reason, bool passes) {
-    const std::string of = say("chunks of {}", size).text();
+    const std::string of = fmt::format("chunks of {}", size);
     finding.figures.push_back({.name = "asked", .text = how, .of = of});
     finding.figures.push_back({.name = "ratio", .value = metrics.bound_ratio, .of = of});
     finding.reason += (finding.reason.empty() ? "" : "; ") + reason;

@@ -31,6 +31,8 @@ Message meaning(const Trial& trial) {
 
 Message in_places(const Explanation& e) {
   if (e.tensors == 1) return say("the failing tensor is inside its error bound");
+  if (e.tried == 1)
+    return say("the one of {} failing tensors that was tried is inside its error bound", e.tensors);
   return e.tried < e.tensors ? say("the {} of {} failing tensors that were tried are inside its error bound",
                                    e.tried, e.tensors)
                              : say("all {} failing tensors are inside its error bound", e.tensors);
@@ -38,6 +40,8 @@ Message in_places(const Explanation& e) {
 
 Message in_places_of_each(const Explanation& e) {
   if (e.tensors == 1) return say("the failing tensor is inside the error bound of each");
+  if (e.tried == 1)
+    return say("the one of {} failing tensors that was tried is inside the error bound of each", e.tensors);
   return e.tried < e.tensors
              ? say("the {} of {} failing tensors that were tried are inside the error bound of each", e.tried,
                    e.tensors)

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "datasets/test_seed.hpp"
-#include "probes/made_tensors.hpp"
+#include "probes/made_tensors_test.hpp"
 
 namespace greta::probes {
 namespace {

@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "datasets/test_seed.hpp"
-#include "probes/made_tensors.hpp"
+#include "probes/made_tensors_test.hpp"
 
 namespace greta::probes {
 namespace {
@@ -71,7 +71,7 @@ TEST_F(Trials, NaNNeverFits) {
       {"a", [&] {
          Subject subject = planted.open();
          auto right = subject.right().value;
-         subject.suppose = [right](Causes, std::string*) {
+         subject.suppose = [right](Causes, Message*) {
            const Matrix bound = Matrix::Constant(5, 7, 1e30);
            return std::optional<Bounded>(Bounded{2 * right, bound, bound, ""});
          };
@@ -145,8 +145,8 @@ TEST_F(Trials, ATensorInBoundIsNotTried) {
   EXPECT_EQ(found.answer(), Answer::explained);
   EXPECT_EQ(found.tried, 1);
   ASSERT_THAT(found.not_tried, SizeIs(2));
-  EXPECT_THAT(found.not_tried[0], HasSubstr("fine: the evidence does not show the failure"));
-  EXPECT_THAT(found.not_tried[1], HasSubstr("gone: no trace of it"));
+  EXPECT_THAT(found.not_tried[0].text(), HasSubstr("fine: the evidence does not show the failure"));
+  EXPECT_THAT(found.not_tried[1].text(), HasSubstr("gone: no trace of it"));
   const std::vector<Failing> none = {tensors[0]};
   EXPECT_EQ(search(none, kAll, {}).answer(), Answer::unexplained) << "nothing was tried";
 }

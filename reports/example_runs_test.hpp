@@ -40,7 +40,10 @@ inline void break_finding(probes::Finding& finding, double ratio) {
   finding.metrics.certain_ratio = ratio / 8;
   finding.metrics.worst_bound = 0.25 / ratio;
   finding.metrics.out_of_bound = 5;
-  finding.message = say("{} of {} elements are out of bound", 5, 24);
+  finding.message =
+      say("{} of {} elements are out of bound; worst at {}: {:.9g}, reference {:.9g} (bound {:.3g}, ratio "
+          "{:.3g})",
+          5, 24, "[1, 1, 1]", 1.5, 1.25, finding.metrics.worst_bound, ratio);
 }
 
 inline RunResult passing_run() {
@@ -141,18 +144,18 @@ inline RunResult explained_run() {
        .fitting = {{.causes = {"block_scale=neighbour"}, .ratio = 0.5},
                    {.causes = {"load_layout=transposed"}, .ratio = 0.125}},
        .tells = say("To tell them apart: {}.",
-                    say("{} needs {}", "block_scale=neighbour", verbatim("rows of two blocks")))});
-  run.explanations.push_back(
-      {.arm = "valu",
-       .stage = "logits",
-       .places = {logits},
-       .scope = say("{} only ({})", verbatim("decode0"), say("{} passes", "prefill")),
-       .note = say("{} of {} failing tensors could not be looked at ({})", 1, 2, verbatim("it is not there")),
-       .tensors = 2,
-       .tried = 1,
-       .pairs = 3,
-       .excluded = {{.causes = {"weight_layout=col", "half_sum=f16"}, .ratio = 1.5},
-                    {.causes = {"logits_row=previous"}, .ratio = 40}}});
+                    say("{} needs {}", "block_scale=neighbour", phrase("rows of two blocks or more")))});
+  run.explanations.push_back({.arm = "valu",
+                              .stage = "logits",
+                              .places = {logits},
+                              .scope = say("{} only ({})", verbatim("decode0"), say("{} passes", "prefill")),
+                              .note = say("{} of {} failing tensors could not be looked at ({})", 1, 2,
+                                          say("{} did not come from the engine", "p0_short/decode0/logits")),
+                              .tensors = 2,
+                              .tried = 1,
+                              .pairs = 3,
+                              .excluded = {{.causes = {"weight_layout=col", "half_sum=f16"}, .ratio = 1.5},
+                                           {.causes = {"logits_row=previous"}, .ratio = 40}}});
   return run;
 }
 

@@ -38,12 +38,14 @@ double special_number(const Json& json) {
 void check_pattern(const std::string& pattern) {
   bool inside = false;
   size_t digits = 0;
+  char before = 0;
   for (const char c : pattern) {
     if (c == '{') {
-      if (inside && digits > 0) throw std::runtime_error("a field within a field in '" + pattern + "'");
+      if (inside && before != '{') throw std::runtime_error("a field within a field in '" + pattern + "'");
       inside = !inside;  // "{{" is a brace
     }
     if (c == '}') inside = false;
+    before = c;
     digits = std::isdigit(static_cast<unsigned char>(c)) ? digits + 1 : 0;
     if (inside && digits > 3) throw std::runtime_error("a field is too wide in '" + pattern + "'");
   }

@@ -61,7 +61,7 @@ TEST(SeveralModels, ReportsShowFilesAndCells) {
 TEST(SeveralModels, ACellWithoutFindingsShows) {
   RunResult run = run_of_two();
   run.prompts.push_back("p9_missing");
-  const Grid grid = arm_by_prompt(run);
+  const Grid grid = by_prompt(run, Language::english);
   ASSERT_EQ(grid.rows, (std::vector<std::string>{"auto", "valu"}));
   ASSERT_EQ(grid.columns.back(), "p9_missing");
   for (const auto& row : grid.cells) {

@@ -53,8 +53,16 @@ INSTANTIATE_TEST_SUITE_P(Runs, Reporters,
 TEST_P(Reporters, Terminal) {
   expect_baseline(std::string(GetParam().name) + ".txt", terminal_report(GetParam().run, {}));
 }
+TEST_P(Reporters, TerminalInSpanish) {
+  expect_baseline(std::string(GetParam().name) + ".es.txt",
+                  terminal_report(GetParam().run, {.language = Language::spanish}));
+}
 TEST_P(Reporters, Markdown) {
   expect_baseline(std::string(GetParam().name) + ".md", markdown_report(GetParam().run));
+}
+TEST_P(Reporters, MarkdownInSpanish) {
+  expect_baseline(std::string(GetParam().name) + ".es.md",
+                  markdown_report(GetParam().run, Language::spanish));
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }

@@ -5,8 +5,8 @@
 //   why there is no verdict (INVALID only)
 //   probe × arm and case × arm: the worst bound ratio of each
 //   stage × layer tables (see `Tables`)
-//   weights, drift and bias, and for each failing arm: first failing stage, worst element, bound and its reason, rerun
-//   command
+//   weights, drift and bias, and for each failing arm: first failing stage, worst element, bound and its
+//   reason, rerun command
 //
 // Cells: "0.03" the worst max|err| / bound, at most 1 passes; "✗12" out of bound; "?" no verdict; "·" nothing
 // planned there.
@@ -14,6 +14,7 @@
 
 #include <string>
 
+#include "reports/language.hpp"
 #include "reports/run_result.hpp"
 
 namespace greta::reports {
@@ -30,10 +31,11 @@ struct TerminalOptions {
   Tables tables = Tables::folded;
   int max_listed = 12;             // of own tables, INVALID reasons and notes; the rest is counted
   std::string rest = "report.md";  // where the rest is
+  Language language = Language::english;
 };
 
 std::string terminal_report(const RunResult& run, const TerminalOptions& options);
 // "PASS  acceptance: 5,520 of …" alone.
-std::string verdict_line(const RunResult& run, bool colours);
+std::string verdict_line(const RunResult& run, bool colours, Language language = Language::english);
 
 }  // namespace greta::reports

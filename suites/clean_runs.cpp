@@ -106,7 +106,7 @@ std::string first_trouble(const reports::RunResult& run) {
 }  // namespace
 
 void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
-               const std::function<void(const std::string&)>& say) {
+               const std::function<void(const std::string&)>& tell) {
   std::mt19937_64 random(options.seed);
   const std::string model = options.scratch_dir + "/clean.gguf";
   for (int i = 0; i < options.clean; ++i) {
@@ -125,7 +125,7 @@ void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
       result.false_alarms.push_back(
           fmt::format("{}: {}: {}", draw.text(), probes::name_of(run.status), first_trouble(run)));
     if ((i + 1) % 10 == 0)
-      say(fmt::format("{:>3} of {} clean runs, {} false alarms", i + 1, options.clean,
+      tell(fmt::format("{:>3} of {} clean runs, {} false alarms", i + 1, options.clean,
                       result.false_alarms.size()));
   }
   std::error_code ignored;

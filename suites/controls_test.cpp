@@ -30,11 +30,12 @@ reports::RunResult run_with(const std::string& arms, const Tampering& tampering 
 void expect_invalid(const reports::RunResult& result, const std::string& what) {
   EXPECT_EQ(result.exit_code(), ExitCode::invalid);
   const auto reasons = reports::invalid_reasons(result);
-  const bool said = std::any_of(reasons.begin(), reasons.end(),
-                                [&](const auto& line) { return line.find(what) != std::string::npos; });
+  const bool said = std::any_of(reasons.begin(), reasons.end(), [&](const auto& line) {
+    return line.text().find(what) != std::string::npos;
+  });
   EXPECT_TRUE(said) << "no reason says '" << what
-                    << "'; the first: " << (reasons.empty() ? "none" : reasons.front());
-  for (const auto& line : reasons) EXPECT_EQ(line.find('\n'), std::string::npos);
+                    << "'; the first: " << (reasons.empty() ? "none" : reasons.front().text());
+  for (const auto& line : reasons) EXPECT_EQ(line.text().find('\n'), std::string::npos);
 }
 
 reports::RunResult run_record(

@@ -305,7 +305,7 @@ SelftestResult selftest(const SelftestOptions& options) {
   const auto seconds = [&] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   };
-  const auto say = [&](const std::string& line) {
+  const auto tell = [&](const std::string& line) {
     if (options.progress) options.progress(line);
   };
   const bool plant = options.clean == 0 || !options.faults.empty();
@@ -317,11 +317,11 @@ SelftestResult selftest(const SelftestOptions& options) {
       for (size_t i = 0; i < faults.size(); ++i) {
         InterruptGuard::check();
         result.faults.push_back(planter.plant(faults[i]));
-        say(fmt::format("{:>3} of {}  {:5.0f} s  {}", i + 1, faults.size(), seconds(), faults[i]));
+        tell(fmt::format("{:>3} of {}  {:5.0f} s  {}", i + 1, faults.size(), seconds(), faults[i]));
       }
       if (options.faults.empty()) result.smallest = smallest_changes(options);
     }
-    run_clean(options, result, say);
+    run_clean(options, result, tell);
   } catch (const std::exception& error) {
     result.interrupted = error.what();
   }

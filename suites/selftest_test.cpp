@@ -32,7 +32,7 @@ class Selftest : public testing::Test {
 
 TEST_F(Selftest, FindsPlacesAndNames) {
   const auto result = selftest(options({"k_rope.rope_pairs=halves", "ffn_down.q6_k_high_bits=dropped"}));
-  EXPECT_EQ(result.interrupted.text(), "");
+  EXPECT_EQ(result.interrupted, "");
   ASSERT_EQ(result.faults.size(), 2u);
   for (const auto& fault : result.faults) {
     EXPECT_TRUE(fault.detected()) << fault.fault;
