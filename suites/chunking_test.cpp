@@ -30,7 +30,7 @@ std::string suite_text(const std::string& arm, const std::string& sizes, int tok
 reports::RunResult run_with(const std::string& toml, const Tampering& tampering = {}) {
   const RunFolder folder({.preset = "tiny", .quant = "q4_k_m", .seed = 5, .layers = 2});
   auto result = run(parse_suite(toml, "chunks.toml"), folder.options(), tampered(tampering));
-  EXPECT_EQ(result.interrupted, "");
+  EXPECT_EQ(result.interrupted.text(), "");
   return result;
 }
 

@@ -111,7 +111,7 @@ TEST(Matrix, EachArmRunsOnItsOwnModel) {
   Files files;
   const auto options = files.options(suite);
   const auto result = run(suite, options);
-  EXPECT_EQ(result.interrupted, "");
+  EXPECT_EQ(result.interrupted.text(), "");
   EXPECT_EQ(result.status, Status::pass);
   ASSERT_EQ(result.models.size(), 2u);
   EXPECT_EQ(result.models[1].arm, "auto q4_k_m seed=5");

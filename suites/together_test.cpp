@@ -57,7 +57,7 @@ struct Experiment {
                              "[[arm]]\nname = \"a\"\nfaults = [" +
                              faults + "]\n[[probe]]\nuse = \"stage_parity\"\n";
     auto result = suites::run(parse_suite(toml, "together.toml"), folder.options());
-    EXPECT_EQ(result.interrupted, "");
+    EXPECT_EQ(result.interrupted.text(), "");
     return result;
   }
 
