@@ -79,9 +79,11 @@ std::string list_faults() {
   std::string text;
   for (const Cause& cause : causes()) {
     text += fmt::format("  {:<26} {}\n", cause.text(), cause.what);
-    text += fmt::format(
-        "  {:<26}   breaks {}; seen: {}\n", "",
-        cause.breaks_weights() ? "weight/… first, then what multiplies with it" : cause.stages, cause.seen);
+    text += fmt::format("  {:<26}   breaks {}; seen: {}\n", "",
+                        cause.stages.empty()     ? "no stage"
+                        : cause.breaks_weights() ? "weight/… first, then what multiplies with it"
+                                                 : cause.stages,
+                        cause.seen);
   }
   return text +
          "  planted with greta run --fault, or faults = [\"…\"] of an arm: "

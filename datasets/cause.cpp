@@ -198,6 +198,10 @@ constexpr std::array kCauses = std::to_array<Cause>({
      tr_noop("the logits handed to the caller before the copy from the device has finished"),
      tr_noop("hipMemcpyAsync from pinned memory without hipStreamSynchronize"),
      tr_noop("logits tapped on the device beside those that the caller got")},
+    {"route_flag", "ignored", "",
+     tr_noop("the route that an arm forces never reaches the dispatcher: the engine chooses for itself"),
+     tr_noop("the engine of the B3.31 report: five arms, one kernel; a control (route) refuses it, no probe"),
+     tr_noop("an arm that forces another route than the automatic choice")},
 });
 
 }  // namespace

@@ -112,6 +112,7 @@ struct Evidence {
   std::string prompt, arm;
   const reference::Model* model = nullptr;
   uint64_t seed = 1;
+  int64_t keys_window = 0;  // the arm's instrument looks at so many keys only; 0: at all of them
   Message repeat_note;      // how the repeat differed: "lanes in another order (order_seed 7)"
   std::list<Phase> phases;  // in the order of the calls; addresses stay
   std::map<Place, ChainedRows> chained;

@@ -65,4 +65,7 @@ struct Finding {
 
 VerdictRow to_row(const Finding&);
 
+// A part of a finding's key, or a glob (with * or ?) of all of it.
+bool matches(std::string_view pattern, const std::string& key);
+
 }  // namespace greta::probes

@@ -29,6 +29,17 @@ const reference::Model& tiny_model() {
   return model;
 }
 
+std::string figure_text(const Finding& finding, std::string_view name) {
+  for (const auto& figure : finding.figures)
+    if (figure.name == name) return figure.text;
+  return "no figure";
+}
+double figure_value(const Finding& finding, std::string_view name) {
+  for (const auto& figure : finding.figures)
+    if (figure.name == name) return figure.value;
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
 struct ParityProbes : testing::Test {
   ParityProbes() : seed(test_seed()), random(seed) {
     RecordProperty("seed", std::to_string(seed));
@@ -217,7 +228,18 @@ TEST_F(PhaseParityTest, PassesWithinTheSumOfBothEnvelopes) {
   const size_t at = any(8);
   a[at] += 0.9e-3f;
   b[at] -= 0.9e-3f;
-  EXPECT_EQ(judged(a, b).status, Status::pass) << "seed " << seed;
+  const auto finding = judged(a, b);
+  EXPECT_EQ(finding.status, Status::pass) << "seed " << seed;
+  EXPECT_EQ(figure_text(finding, "wrong_side"), "neither");
+}
+
+// Both phases agree, and both are wrong: parity passes, and says so in its figures.
+TEST_F(PhaseParityTest, TwoWrongSidesMayAgree) {
+  auto bad = truth;
+  bad[any(8)] += 0.01f;
+  const auto finding = judged(bad, bad);
+  EXPECT_EQ(finding.status, Status::pass);
+  EXPECT_EQ(figure_text(finding, "wrong_side"), "both");
 }
 
 TEST_F(PhaseParityTest, SaysThatDecodeIsWrong) {
@@ -226,19 +248,28 @@ TEST_F(PhaseParityTest, SaysThatDecodeIsWrong) {
   const auto finding = judged(truth, bad);
   EXPECT_EQ(finding.status, Status::fail);
   EXPECT_THAT(finding.message.text(), HasSubstr("decode0 is the wrong side"));
+  EXPECT_EQ(figure_text(finding, "wrong_side"), "decode");
+  EXPECT_GT(figure_value(finding, "ratio_decode"), 1);
+  EXPECT_LE(figure_value(finding, "ratio_prefill"), 1);
+  EXPECT_NEAR(figure_value(finding, "mae"), 0.01 / 8, 1e-6);
+  EXPECT_NEAR(figure_value(finding, "max_abs"), 0.01, 1e-6);
 }
 
 TEST_F(PhaseParityTest, SaysThatPrefillIsWrong) {
   auto bad = truth;
   bad[any(8)] += 0.01f;
-  EXPECT_THAT(judged(bad, truth).message.text(), HasSubstr("prefill is the wrong side"));
+  const auto finding = judged(bad, truth);
+  EXPECT_THAT(finding.message.text(), HasSubstr("prefill is the wrong side"));
+  EXPECT_EQ(figure_text(finding, "wrong_side"), "prefill");
 }
 
 TEST_F(PhaseParityTest, SaysThatBothAreWrong) {
   auto up = truth, down = truth;
   up[3] += 0.01f;
   down[3] -= 0.01f;
-  EXPECT_THAT(judged(up, down).message.text(), HasSubstr("both sides are wrong"));
+  const auto finding = judged(up, down);
+  EXPECT_THAT(finding.message.text(), HasSubstr("both sides are wrong"));
+  EXPECT_EQ(figure_text(finding, "wrong_side"), "both");
 }
 
 TEST_F(PhaseParityTest, OtherTokensOrMissingSidesAreNoVerdict) {
@@ -294,6 +325,9 @@ TEST_F(Top1Test, PassesWhenAllAgree) {
   const auto finding = judged(logits, static_cast<int32_t>(best));
   EXPECT_EQ(finding.status, Status::pass) << finding.message.text();
   EXPECT_TRUE(finding.message.empty());
+  EXPECT_EQ(figure_text(finding, "top1"), std::to_string(best));
+  EXPECT_EQ(figure_text(finding, "top1_reference"), std::to_string(best));
+  EXPECT_NEAR(figure_value(finding, "margin"), 1e-4, 1e-6);
 }
 
 TEST_F(Top1Test, CatchesAnArgmaxKernelThatMissesTheLargest) {

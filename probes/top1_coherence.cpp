@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include "probes/figures.hpp"
 #include "probes/probe.hpp"
 #include "probes/top1_coherence.hpp"
 
@@ -39,6 +41,7 @@ struct Top1Coherence {
 
     if (std::any_of(row.begin(), row.end(), [](float x) { return std::isnan(x); }))
       return fail(finding, say("the logits hold NaN, so they have no top-1"));
+    figures(finding, row, evidence.chained_rows({phase.name, -1, Stage::logits}));
     const int32_t own = static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
     const int32_t top1 = phase.outcome->top1;
     if (own != top1)
@@ -61,6 +64,17 @@ struct Top1Coherence {
     }
     finding.status = Status::pass;
     finding.message = tie;
+  }
+
+  // The engine's most likely token, how far the second is behind it, and the reference's.
+  static void figures(Finding& finding, std::span<const float> row, const ChainedRows& rows) {
+    const auto best = std::max_element(row.begin(), row.end());
+    double second = -std::numeric_limits<double>::infinity();
+    for (auto at = row.begin(); at != row.end(); ++at)
+      if (at != best) second = std::max<double>(second, *at);
+    const auto right = std::max_element(rows.value.begin(), rows.value.end());
+    finding.figures = {word("top1", std::to_string(best - row.begin())), number("margin", *best - second),
+                       word("top1_reference", std::to_string(right - rows.value.begin()))};
   }
 
   static void fail(Finding& finding, Message message) {

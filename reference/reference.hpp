@@ -117,6 +117,7 @@ struct ChainCall {
 struct ChainOptions {
   int reruns = 12;
   uint64_t seed = 1;
+  int64_t layers = -1;  // so many, and neither final_norm nor logits; negative: all of it
 };
 using ChainVisitor =
     std::function<void(int call_index, Stage, int layer, const Matrix& value, const Matrix& envelope)>;

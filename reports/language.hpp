@@ -1,5 +1,9 @@
 // The languages of the reports. A sentence is made once, in English (datasets/message.hpp); a catalogue has
-// it in every other language.
+// it in every other language, and is part of the program.
+//
+// To add a sentence: say("a literal pattern", …), and the pattern's translation in reports/languages/*.po
+// (the test `messages` names what is missing, left over, or has other fields). To add a language: an
+// enumerator and its code here, LANGUAGE.po beside es.po, its name in CMakeLists.txt.
 #pragma once
 
 #include <span>

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "datasets/message.hpp"
+#include "reports/expected_figures.hpp"
 #include "reports/table.hpp"
 
 namespace greta::reports {
@@ -98,6 +100,8 @@ Message Expectation::text() const {
   else if (!cause.empty())
     parts.push_back(say("explained as {}", cause));
   if (!causes.empty()) parts.push_back(say("all causes: {}", fmt::format("{}", fmt::join(causes, ", "))));
+  if (!control.empty()) parts.push_back(say("refused by control {}", control));
+  for (const auto& figure : figures) parts.push_back(figure.text());
   return joined(parts, ", ");
 }
 
@@ -108,9 +112,16 @@ Status outcome_of(const RunResult& run, const ArmResult& arm, Message* why) {
   if (!arm.expect.first.empty()) came.first = first_stage(run, arm);
   if (!arm.expect.cause.empty()) came.cause = cause_of(run, arm);
   if (!arm.expect.causes.empty()) came.causes = causes_of(run, arm.name);
+  if (!arm.expect.control.empty()) came.control = refusing_controls(run, arm.name);
+  const Message figures = unmet_figures(run, arm);
+  if (figures.empty()) came.figures = arm.expect.figures;
   const bool met = came == arm.expect;
   if (met) return Status::pass;
-  if (why) *why = say("expected {}; came {}", arm.expect.text(), came.text());
+  if (why) {
+    came.figures.clear();
+    *why = say("expected {}; came {}", arm.expect.text(), came.text());
+    if (!figures.empty()) *why = joined({*why, figures}, "; ");
+  }
   return actual == Status::invalid ? Status::invalid : Status::fail;
 }
 

@@ -7,6 +7,7 @@
 // else, so every report can be made again from it.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,17 @@
 
 namespace greta::reports {
 
+// What a suite says of a figure: it must be so wherever the arm has it, and there must be one.
+struct ExpectedFigure {
+  std::string figure;  // "v_layout_best"
+  std::string in;      // of findings whose key matches (as --only does); empty: of all
+  std::string is;      // a word that it must be; empty: it must be a number from at_least to at_most
+  double at_least = -std::numeric_limits<double>::infinity(),
+         at_most = std::numeric_limits<double>::infinity();
+  Message text() const;  // "v_layout_best neither in 'decode0'"
+  bool operator==(const ExpectedFigure&) const = default;
+};
+
 // What a suite says must come of an arm; empty where it says nothing.
 struct Expectation {
   std::string verdict;  // pass | fail | invalid
@@ -26,6 +38,8 @@ struct Expectation {
   std::string cause;    // of that stage: "weight_layout=col", or "unexplained"
   // All causes that the arm's explanations name, in the order of the pipeline, and no others.
   std::vector<std::string> causes;
+  std::string control;  // the one control that refuses the arm
+  std::vector<ExpectedFigure> figures;
   bool any() const { return !verdict.empty(); }
   Message text() const;  // "fail, first at q, explained as weight_layout=col"
   bool operator==(const Expectation&) const = default;

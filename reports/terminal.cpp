@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <set>
 
+#include "datasets/message.hpp"
 #include "reports/drift.hpp"
 #include "reports/explanations.hpp"
+#include "reports/figures.hpp"
 #include "reports/summary.hpp"
 #include "reports/table.hpp"
 
@@ -214,6 +216,32 @@ std::string finding_text(const RunResult& run, const Finding& finding, Language 
   return labelled(lines, 4, 8);
 }
 
+// What probes measured; where phases part, the stages beside each other and not below each other.
+std::string figures_text(const RunResult& run, const TerminalOptions& options) {
+  auto tables = divergence_tables(run, options.max_rows);
+  for (auto& own : figure_tables(run, options.max_rows)) {
+    const bool parted =
+        std::find(own.header.begin(), own.header.end(), verbatim("wrong_side")) != own.header.end();
+    if (!parted) tables.push_back(std::move(own));
+  }
+  std::string out;
+  for (const auto& figures : tables) {
+    std::vector<std::string> header;
+    for (const auto& name : figures.header) header.push_back(in(options.language, name));
+    Table table(header);
+    for (const auto& row : figures.rows) {
+      std::vector<TextCell> cells;
+      for (const auto& cell : row.cells)
+        cells.push_back({cell, row.status == Status::pass ? std::string_view() : colour_of(row.status)});
+      table.add_row(std::move(cells));
+    }
+    out += heading(in(options.language, figures.title), options.colours) + table.text(options.colours);
+    if (figures.left_out > 0)
+      out += "  … " + tr(options.language, "{} more rows in {}", figures.left_out, options.rest) + "\n";
+  }
+  return out;
+}
+
 std::string failures_text(const RunResult& run, bool colours, Language language) {
   std::string out;
   for (const auto& arm : run.arms) {
@@ -265,6 +293,7 @@ std::string terminal_report(const RunResult& run, const TerminalOptions& options
   out += grid_text(by_case(run, language), tr(language, "case \\ arm"), colours);
   for (const auto& probe : group_by(all_findings(run), probe_name))
     if (has_stages(probe.findings)) out += probe_tables(probe, options);
+  out += figures_text(run, options);
   out += weights_text(run, colours, language) + drift_text(run, colours, language) +
          notes_text(run, options) + failures_text(run, colours, language);
   out += explanations_section(run, colours, language);

@@ -5,6 +5,7 @@
 //   why there is no verdict (INVALID only)
 //   probe × arm and case × arm: the worst bound ratio of each
 //   stage × layer tables (see `Tables`)
+//   tables of what probes measured: rows prompts (and heads) with the arms beside each other, columns figures
 //   weights, drift and bias, and for each failing arm: first failing stage, worst element, bound and its
 //   reason, rerun command
 //
@@ -30,6 +31,7 @@ struct TerminalOptions {
   bool colours = false;  // the caller asks isatty
   Tables tables = Tables::folded;
   int max_listed = 12;             // of own tables, INVALID reasons and notes; the rest is counted
+  size_t max_rows = 30;            // of a table of figures
   std::string rest = "report.md";  // where the rest is
   Language language = Language::english;
 };

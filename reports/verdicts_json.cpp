@@ -73,6 +73,15 @@ void visit_rows(Visitor&& visit, F& f) {
   visit("first_position", f.first_position);
 }
 
+template <typename Visitor, typename F>
+void visit_expected_figure(Visitor&& visit, F& f) {
+  visit("figure", f.figure);
+  visit("in", f.in);
+  visit("is", f.is);
+  visit("at_least", f.at_least);
+  visit("at_most", f.at_most);
+}
+
 template <typename Visitor, typename A>
 void visit_arm(Visitor&& visit, A& a) {
   visit("name", a.name);
@@ -83,6 +92,8 @@ void visit_arm(Visitor&& visit, A& a) {
   visit("expect_first", a.expect.first);
   visit("expect_cause", a.expect.cause);
   visit("expect_causes", a.expect.causes);
+  visit("expect_control", a.expect.control);
+  visit("expect_figures", a.expect.figures);
 }
 
 template <typename Visitor, typename C>
@@ -175,6 +186,12 @@ struct Writer {
   static Json json_of(const std::vector<Control>& controls) {
     Json json = Json::array();
     for (const auto& control : controls) visit_control(Writer{json.emplace_back(Json::object())}, control);
+    return json;
+  }
+  static Json json_of(const std::vector<ExpectedFigure>& figures) {
+    Json json = Json::array();
+    for (const auto& figure : figures)
+      visit_expected_figure(Writer{json.emplace_back(Json::object())}, figure);
     return json;
   }
   static Json json_of(const std::vector<ArmResult>& arms) {
@@ -311,6 +328,9 @@ struct Reader {
   static void read(const Json& json, RunIdentity& value) { visit_identity(Reader{json}, value); }
   static void read(const Json& json, std::vector<Control>& controls) {
     for (const auto& element : json) visit_control(Reader{element}, controls.emplace_back());
+  }
+  static void read(const Json& json, std::vector<ExpectedFigure>& figures) {
+    for (const auto& element : json) visit_expected_figure(Reader{element}, figures.emplace_back());
   }
   static void read(const Json& json, std::vector<ArmResult>& arms) {
     for (const auto& element : json) visit_arm(Reader{element}, arms.emplace_back());

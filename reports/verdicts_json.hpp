@@ -5,6 +5,7 @@
 // `first_position` where it has rows, `head_ratio`, `by_expected` and `by_certain` (RatioHistogram) and
 // `figures` where its probe fills them in. JSON has no NaN and no infinity: such a metric is the string
 // "NaN", "Infinity" or "-Infinity". `exit_code` is there for readers and is recomputed when read.
+// Sentences are there in English and, beside it, as what they were made of (message_json.hpp).
 #pragma once
 
 #include <string>

@@ -45,6 +45,7 @@ CaseRun::CaseRun(Bench& bench, const Case& item)
   evidence_->arm = item.arm.name;
   evidence_->model = &bench.model;
   evidence_->seed = bench.seed;
+  evidence_->keys_window = item.arm.keys_window;
 }
 
 void CaseRun::run(EnginePort& engine, EnginePort* repeat, const Message& repeat_note) {

@@ -30,7 +30,9 @@ class Chain {
                          return reference::Contract::parse(
                              phase->contract(info(stage).per_layer ? layer : -1, stage));
                        }});
-    reference::chained(*evidence_.model, calls, {.seed = evidence_.seed},
+    const int steps = case_.chained_steps;
+    const bool all = steps > evidence_.model->config().layers;
+    reference::chained(*evidence_.model, calls, {.seed = evidence_.seed, .layers = all ? -1 : steps},
                        [&](int index, Stage stage, int layer, const Matrix& value, const Matrix& envelope) {
                          visit(*phases[static_cast<size_t>(index)], stage, info(stage).per_layer ? layer : -1,
                                value, envelope);

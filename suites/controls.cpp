@@ -7,6 +7,9 @@
 #include <optional>
 #include <set>
 
+#include "datasets/message.hpp"
+#include "probes/keys_window.hpp"
+
 namespace greta::suites {
 namespace {
 
@@ -17,16 +20,24 @@ using reports::Control;
 // Where a kernel ran: prompt, phase, layer, stage.
 using Places = std::map<std::string, std::string>;
 
+constexpr std::string_view kPrefillSide = " | prefill: ";
+
 bool is_product(const Finding& finding) { return finding.contract.starts_with("op=matmul"); }
 
 Places kernels_of(const std::vector<Finding>& findings, const std::string& arm, bool products_only) {
   Places out;
   for (const auto& finding : findings)
     if (finding.arm == arm && finding.prompt != "weights" && !finding.kernel.empty() &&
-        (!products_only || is_product(finding)))
-      out.emplace(
-          fmt::format("{}/{}/layer_{}/{}", finding.prompt, finding.phase, finding.layer, finding.stage),
-          finding.kernel);
+        (!products_only || is_product(finding))) {
+      const auto add = [&](const std::string& phase, const std::string& kernel) {
+        out.emplace(fmt::format("{}/{}/layer_{}/{}", finding.prompt, phase, finding.layer, finding.stage),
+                    kernel);
+      };
+      // phase_parity names both sides' kernels: "A | prefill: B".
+      const auto bar = finding.kernel.find(kPrefillSide);
+      add(finding.phase, finding.kernel.substr(0, bar));
+      if (bar != std::string::npos) add("prefill_last", finding.kernel.substr(bar + kPrefillSide.size()));
+    }
   return out;
 }
 
@@ -64,7 +75,8 @@ Control planned(const std::vector<Finding>& findings, const std::string& arm) {
   for (const auto& finding : findings) {
     if (finding.arm != arm) continue;
     ++of_arm;
-    if (finding.status != Status::invalid) continue;
+    // One that compared something and is INVALID all the same says why itself (a window).
+    if (finding.status != Status::invalid || finding.metrics.count > 0) continue;
     ++missing;
     if (!first) first = &finding;
   }
@@ -123,6 +135,40 @@ std::optional<Control> factor(const Arm& arm, const std::vector<Finding>& findin
   return control;
 }
 
+// A window that leaves out keys that matter shows the instrument, not the engine; one that no probe looks
+// through is an inert factor.
+std::optional<Control> window(const Arm& arm, const std::vector<Finding>& findings) {
+  if (arm.keys_window == 0) return std::nullopt;
+  Control control{.name = "window", .arm = arm.name, .status = Status::invalid};
+  int64_t through = 0, short_of = 0;
+  const Finding* first = nullptr;
+  for (const auto& finding : findings) {
+    if (finding.arm != arm.name) continue;
+    const auto has = [&](std::string_view name) {
+      return std::any_of(finding.figures.begin(), finding.figures.end(),
+                         [&](const auto& figure) { return figure.name == name; });
+    };
+    through += has(probes::kWindow);
+    if (!has(probes::kKeysLeftOut)) continue;
+    ++short_of;
+    if (!first) first = &finding;
+  }
+  if (through == 0) {
+    control.line =
+        say("inert factor: keys_window = {}, but no comparison of the arm looks at keys through it",
+            arm.keys_window);
+  } else if (first) {
+    control.line =
+        say("keys_window = {} leaves out keys that matter in {} of {} comparisons; the first: {}: {}",
+            arm.keys_window, short_of, through, first->key(), first->message);
+  } else {
+    control.status = Status::pass;
+    control.line = say("keys_window = {} leaves out nothing that matters in any of {} comparisons",
+                       arm.keys_window, through);
+  }
+  return control;
+}
+
 std::optional<Control> repeat(const std::string& arm, const std::vector<Finding>& findings) {
   int64_t same = 0, other = 0;
   const Finding* first = nullptr;
@@ -152,7 +198,8 @@ std::vector<Control> controls_of(const Suite& suite, const std::vector<Finding>&
     if (const auto own = models.find(arm.name); own != models.end())
       out.push_back(same_model(arm.name, model, own->second));
     out.push_back(planned(findings, arm.name));
-    for (auto& control : {route(arm, findings), factor(arm, findings), repeat(arm.name, findings)})
+    for (auto& control :
+         {route(arm, findings), factor(arm, findings), window(arm, findings), repeat(arm.name, findings)})
       if (control) out.push_back(*control);
   }
   return out;

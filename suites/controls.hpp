@@ -4,6 +4,7 @@
 //   planned  every planned tensor came, once, whole and of this prompt (the findings name those that did not)
 //   route    the kernels that ran are those that the arm forces
 //   factor   an arm that must differ from another ran other kernels than that one somewhere
+//   window   an arm that looks through a window (keys_window) leaves nothing out that matters
 //   repeat   the same calls gave the same bits, where the suite repeats them
 #pragma once
 

@@ -34,6 +34,7 @@ struct Case {
   std::vector<std::vector<probes::Place>> expected;       // a row a probe: the places it must report on
   std::map<probes::Place, std::vector<int64_t>> tensors;  // what must come from the engine, with shapes
   std::set<std::string> chained_phases;                   // whose chained reference is asked for
+  int chained_steps = 0;                                  // how far it has to go (see step_of)
   bool has(std::string_view phase) const;
   int64_t findings() const;
 };
@@ -59,6 +60,6 @@ Plan make_plan(const Suite& suite, const reference::Config& config, const std::v
 // and logits.
 int step_of(const probes::Place& place, int64_t layers);
 
-bool matches(std::string_view pattern, const std::string& key);
+using probes::matches;
 
 }  // namespace greta::suites

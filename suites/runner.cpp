@@ -48,6 +48,7 @@ std::vector<Prompt> load_prompts(const Suite& suite, const GgufFile& file) {
 std::string settings_text(const Arm& arm) {
   std::string text = fmt::format("unit={} shape={}", arm.unit, arm.shape);
   for (const auto& fault : arm.faults) text += " fault " + fault;
+  if (arm.keys_window > 0) text += fmt::format(" keys_window={}", arm.keys_window);
   return text;
 }
 

@@ -286,6 +286,10 @@ std::vector<std::string> selftest_faults(const SelftestOptions& options, std::ve
                          ": right where no score reaches 88.7 (faults_test plants it where one does)");
       continue;
     }
+    if (cause.stages.empty()) {
+      left_out.push_back(cause.text() + ": breaks no stage; the control `route` refuses it, not a probe");
+      continue;
+    }
     std::vector<std::string> broken;
     for (const auto& row : stages())
       if (cause.breaks(row.stage)) broken.emplace_back(row.name);
@@ -299,6 +303,12 @@ std::vector<std::string> selftest_faults(const SelftestOptions& options, std::ve
 
 SelftestResult selftest(const SelftestOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
+  for (const auto& fault : options.faults)
+    if (Fault::parse(fault).cause->stages.empty())
+      fail_usage(
+          "the self-test cannot plant {}: it breaks no stage, so no probe sees it; the control `route` does "
+          "(suites/b3_31.toml)",
+          fault);
   const InterruptGuard guard;
   SelftestResult result;
   result.seed = options.seed;
