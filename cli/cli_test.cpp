@@ -274,6 +274,25 @@ TEST_F(Cli, ModelsThatCannotBeRead) {
   expect_refusal({"model", "inspect"}, 2, "greta model inspect: an argument is missing");
 }
 
+TEST_F(Cli, AMatrixIsForPresets) {
+  const std::string rest =
+      "prompts = ['p0_short']\nphases = ['prefill']\n[matrix]\nquant = ['q8_0', 'f16']\n"
+      "seed = [1, 2]\n[[probe]]\nuse = 'finite'\n";
+  const std::string suite = write("matrix.toml", "model = 'tiny'\n" + rest), out = in_folder("out");
+  expect_refusal({"run", suite, "--model", "some.gguf", "--out", out}, 2,
+                 "greta run: arm 'auto q8_0 seed=1' is for a preset in q8_0; 'some.gguf' is a file");
+  expect_refusal({"run", suite, "--quant", "f32", "--out", out}, 2, "greta run: --quant would override");
+  expect_refusal({"run", suite, "--seed", "3", "--out", out}, 2, "greta run: --seed would override");
+  expect_refusal({"run", suite, "--model", "tyny", "--out", out}, 2, "greta run: unknown preset 'tyny'");
+  const Outcome run = greta({"run", suite, "--cache", in_folder("models"), "--out", out});
+  EXPECT_EQ(run.code, 0) << run.out << run.err;
+  for (const char* name : {"tiny-q8_0-seed1", "tiny-q8_0-seed2", "tiny-f16-seed1", "tiny-f16-seed2"}) {
+    EXPECT_THAT(run.out, HasSubstr(name));
+    EXPECT_THAT(run.err, HasSubstr(name));  // made
+  }
+  EXPECT_EQ(reports::read_verdicts_json(out + "/verdicts.json").models.size(), 4u);
+}
+
 TEST_F(Cli, OutputDirectories) {
   const std::string model = write("bad.gguf", "x");
   expect_refusal({"run", "--model", model, "--out", model + "/out"}, 2, "greta run: cannot write to '");

@@ -58,7 +58,7 @@ std::string list_suites() {
 std::string list_prompts() {
   std::string text;
   for (const auto& prompt : builtin_prompts()) text += fmt::format("  {:<14} {}\n", prompt.id, prompt.doc);
-  return text + "  and file:PATH, text:WORDS, tokens:1,2,3\n";
+  return text + "  and file:PATH, text:WORDS, tokens:1,2,3, random:N (N tokens that follow from the seed)\n";
 }
 
 std::string list_presets() {

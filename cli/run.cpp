@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <ostream>
 
+#include "cli/arm_models.hpp"
 #include "cli/artefacts.hpp"
 #include "cli/commands.hpp"
 #include "cli/environment.hpp"
@@ -44,7 +45,9 @@ Options options() {
       .flag("quant", "Q", "quantisation of a preset (default: the suite's)")
       .flag("seed", "N", "of a preset's weights and of all that is random in the run (default: the suite's)")
       .flag("prompt,p", "SPEC",
-            "a prompt instead of the suite's: NAME, file:PATH, text:WORDS or tokens:1,2,3; repeatable", true)
+            "a prompt instead of the suite's: NAME, file:PATH, text:WORDS, tokens:1,2,3 or random:N; "
+            "repeatable",
+            true)
       .flag("fault", "F", "plant a fault in every arm (greta list faults); repeatable", true)
       .flag("only", "KEY", "just the comparisons whose key matches: a substring, or a glob")
       .flag("out,o", "DIR", "output directory (default: runs/SUITE-TIME); of several suites: their parent")
@@ -63,6 +66,10 @@ Options options() {
   return options;
 }
 
+auto says_making(Streams& streams) {
+  return [&](const std::string& path) { streams.err << "greta run: making " << path << std::endl; };
+}
+
 std::string model_file(const suites::Suite& suite, const Given& given, Streams& streams) {
   check_model_name(suite.model);
   if (!is_preset(suite.model)) {
@@ -70,9 +77,8 @@ std::string model_file(const suites::Suite& suite, const Given& given, Streams& 
       fail_usage("--quant is for presets; '{}' is a file, quantised as it is", suite.model);
     return suite.model;
   }
-  return cached_preset(
-      suite.model, suite.quant, suite.seed, cache_directory(given.text("cache")),
-      [&](const std::string& path) { streams.err << "greta run: making " << path << std::endl; });
+  return cached_preset(suite.model, suite.quant, suite.seed, cache_directory(given.text("cache")),
+                       says_making(streams));
 }
 
 // An earlier run is not overwritten unawares.
@@ -104,7 +110,8 @@ std::string default_directory(const suites::Suite& suite) {
   return directory;
 }
 
-// What was typed, less where the results went, in which shape, and less the other suites: it can be typed again.
+// What was typed, less where the results went, in which shape, and less the other suites: it can be typed
+// again.
 std::string rerun_of(const CommandLine& line, const std::string& suite,
                      const std::vector<std::string>& suites) {
   std::string text = environment_prefix() + "greta run";
@@ -199,7 +206,11 @@ Outcome run_one(const Job& job, const Given& given, const CommandLine& line, Str
   reports::TerminalOptions looks = looks_of(given, streams);
   const auto languages = languages_of(given);
   speak(looks, languages);
-  how.model_path = model_file(job.suite, given, streams);
+  how.arm_models = arm_models(job.suite, given, says_making(streams));
+  // Where every arm has a model of its own, there is no other.
+  how.model_path = how.arm_models.size() == job.suite.arms.size()
+                       ? how.arm_models.at(job.suite.arms.front().name)
+                       : model_file(job.suite, given, streams);
   how.out_dir = job.directory;
   const bool is_new = prepare(how.out_dir);
 

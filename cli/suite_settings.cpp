@@ -25,7 +25,8 @@ void force_routes(suites::Suite& suite, std::ostream& err) {
     if (!shape.empty()) arm.shape = shape;
     const auto same = std::find_if(kept.begin(), kept.end(), [&](const auto& other) {
       return other.unit == arm.unit && other.shape == arm.shape && other.faults == arm.faults &&
-             other.keys_window == arm.keys_window && (other.prompts.empty() || other.prompts == arm.prompts);
+             other.keys_window == arm.keys_window && other.quant == arm.quant && other.seed == arm.seed &&
+             (other.prompts.empty() || other.prompts == arm.prompts);
     });
     if (same == kept.end())
       kept.push_back(arm);

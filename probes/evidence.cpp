@@ -75,18 +75,21 @@ void Phase::forget(int layer, std::span<const Stage> stages, Run run) {
   for (const Stage stage : stages) taps_.erase({run, layer, stage});
 }
 
-void Phase::declare(int layer, Stage stage, std::string contract) {
+void Phase::declare(int layer, Stage stage, std::string contract, std::string kernel) {
   const std::lock_guard lock(mutex_);
-  contracts_[{layer, stage}] = std::move(contract);
+  declared_[{layer, stage}] = {std::move(contract), std::move(kernel)};
 }
 
-std::string Phase::contract(int layer, Stage stage) const {
+const Phase::Declared& Phase::declared(int layer, Stage stage) const {
   const std::lock_guard lock(mutex_);
-  const auto it = contracts_.find({layer, stage});
-  if (it == contracts_.end())
+  const auto it = declared_.find({layer, stage});
+  if (it == declared_.end())
     throw Missing(say("the engine declared no contract for {}", Place{name, layer, stage}.text()));
   return it->second;
 }
+
+std::string Phase::contract(int layer, Stage stage) const { return declared(layer, stage).contract; }
+std::string Phase::kernel(int layer, Stage stage) const { return declared(layer, stage).kernel; }
 
 void Phase::read_from(Source source) {
   const std::lock_guard lock(mutex_);

@@ -53,6 +53,8 @@ struct Needs {
   bool chained = false;             // the reference from the tokens on
   bool repeats = false;             // the same calls again
   bool untapped = false;            // the same calls without taps
+  bool selections = false;          // and with some of the taps alone
+  std::vector<int64_t> chunks;      // the prompt again, in chunks of so many tokens (probes/chunks.hpp)
   bool weights = false;             // the engine's view of each weight
   std::vector<std::string> phases;  // reported on; empty: the suite's
   std::vector<std::string> also;    // phases that are read, too

@@ -3,62 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <new>
 
-#include "probes/compare.hpp"
+#include "probes/attempt.hpp"
 #include "probes/evidence.hpp"
 
 namespace greta::probes {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr size_t kPairsKept = 5;  // of the pairs that are excluded, in the report
 constexpr int64_t kMostSeen = 8;  // tensors looked at when nobody is left to be tried
-
-enum class Outcome { fits, misfits, idle, unjudged };
-
-struct Attempt {
-  Outcome outcome;
-  double ratio = 0;
-  Message why;
-};
-
-Metrics held_against(const Subject& subject, const reference::Bounded& bounded) {
-  const auto span = [](const reference::Matrix& m) {
-    return std::span<const double>(m.data(), static_cast<size_t>(m.size()));
-  };
-  if (bounded.value.size() != static_cast<Eigen::Index>(subject.output.size()))
-    throw Missing(
-        say("{} has {} values, the reference {}", subject.name, subject.output.size(), bounded.value.size()));
-  return compare(subject.output, span(bounded.value), span(bounded.expected), span(bounded.certain));
-}
-
-Attempt attempt(const Subject& subject, Causes causes) {
-  try {
-    Message why;
-    const auto bounded = subject.suppose(causes, &why);
-    if (!bounded) return {Outcome::idle, kInfinity, why.empty() ? say("nothing to vary") : why};
-    const Metrics metrics = held_against(subject, *bounded);
-    // NaN where the cause predicts none, or the reverse, is no fit: pass() and the ratio say so, each alone.
-    const bool fits = metrics.pass() && metrics.bound_ratio <= 1;
-    return {fits ? Outcome::fits : Outcome::misfits, metrics.bound_ratio, {}};
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const std::exception& error) {  // Missing, or a contract that is not of this stage
-    return {Outcome::unjudged, kInfinity, message_of(error)};
-  }
-}
-
-// A pair whose one half has nothing to vary in a tensor predicts there what the other half does.
-Attempt attempt_pair(const Subject& subject, const std::vector<const Cause*>& pair) {
-  Attempt both = attempt(subject, pair);
-  if (both.outcome != Outcome::idle) return both;
-  const Attempt first = attempt(subject, Causes(pair).first(1)),
-                second = attempt(subject, Causes(pair).last(1));
-  if ((first.outcome == Outcome::idle) == (second.outcome == Outcome::idle)) return both;
-  return first.outcome == Outcome::idle ? second : first;
-}
 
 // One cause, or a pair, on its way through the tensors.
 struct Suspect {
@@ -140,8 +94,7 @@ class Searcher {
       for (Suspect& suspect : suspects) {
         if (suspect.state != Suspect::alive) continue;
         if (hooks_.check_interrupt) hooks_.check_interrupt();
-        const bool pair = suspect.causes.size() > 1;
-        const Attempt at = pair ? attempt_pair(subject, suspect.causes) : attempt(subject, suspect.causes);
+        const Attempt at = attempt_set(subject, suspect.causes);
         suspect.idle_at_first |= first && at.outcome == Outcome::idle;
         suspect.take(at, subject.name);
       }

@@ -31,6 +31,7 @@ struct Observation {
   const Contract& contract;
   const Fetch& fetch;
   const Matrix& output;
+  OwnWeights own_weights = {};
 };
 
 // The stage as it would be if all of `causes` had been at work at once (one, or a pair). Empty where they

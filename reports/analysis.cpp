@@ -61,7 +61,8 @@ Lines Analysis::identity() const {
     if (!value.empty()) out.push_back(fmt::format("{:<10} {}", in(name), value));
   };
   add(say("suite"), run_.suite_path);
-  add(say("model"), fmt::format("{} ({})", id.model_path, id.model_digest));
+  for (const auto& file : model_files(run_))
+    add(say("model"), fmt::format("{} ({})", file.path, file.digest));
   add(say("device"), fmt::format("{}; {}", id.device, id.backend));
   add(say("reference"), run_.reference);
   Lines prompts;

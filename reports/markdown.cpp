@@ -40,6 +40,9 @@ std::string results_text(const RunResult& run, Language language) {
   out += heading(3, tr(language, "By probe")) + grid_text(by_probe(run), tr(language, "probe \\ arm"));
   out += heading(3, tr(language, "By prompt and phase")) +
          grid_text(by_case(run, language), tr(language, "case \\ arm"));
+  if (!run.models.empty())
+    out += heading(3, tr(language, "Arms and prompts")) +
+           grid_text(by_prompt(run, language), tr(language, "arm \\ prompt"));
   out += figures_text(run, language);
   for (const auto& probe : group_by(all_findings(run), probe_name))
     if (has_stages(probe.findings)) out += heading(3, escaped(probe.name)) + stage_tables(probe, language);

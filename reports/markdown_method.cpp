@@ -14,8 +14,10 @@ std::string identity_table(const RunResult& run, Language language) {
     if (!value.empty()) out += row_of({name, code(value)});
   };
   add(tr(language, "suite"), run.suite_path);
-  add(tr(language, "model"), id.model_path);
-  add(tr(language, "model digest (XXH3-64)"), id.model_digest);
+  for (const auto& file : model_files(run)) {
+    add(tr(language, "model"), file.path);
+    add(tr(language, "model digest (XXH3-64)"), file.digest);
+  }
   add(tr(language, "device"), id.device);
   add(tr(language, "backend"), id.backend);
   add(tr(language, "reference"), run.reference);

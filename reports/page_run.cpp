@@ -1,4 +1,6 @@
 // The head of report.html: identity, verdict, arms, controls; and the explanations.
+#include <fmt/format.h>
+
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -17,10 +19,15 @@ using probes::Trial;
 json identity_json(const RunResult& run) {
   const auto& id = run.identity;
   json tokens = json::array();
+  std::vector<std::string> models, digests;
+  for (const auto& file : model_files(run)) {
+    models.push_back(file.path);
+    digests.push_back(file.digest);
+  }
   for (const auto& [prompt, ids] : id.prompt_tokens) tokens.push_back({prompt, ids.size()});
   return {{"suite", run.suite_path},
-          {"model", id.model_path},
-          {"digest", id.model_digest},
+          {"model", fmt::format("{}", fmt::join(models, ", "))},
+          {"digest", fmt::format("{}", fmt::join(digests, ", "))},
           {"device", id.device},
           {"backend", id.backend},
           {"reference", run.reference},

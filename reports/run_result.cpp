@@ -77,6 +77,20 @@ std::vector<std::string> causes_of(const RunResult& run, std::string_view arm) {
   return out;
 }
 
+std::vector<ModelFile> model_files(const RunResult& run) {
+  if (run.models.empty()) return {{run.identity.model_path, run.identity.model_digest, {}}};
+  std::vector<ModelFile> out;
+  for (const auto& model : run.models) {
+    const auto same =
+        std::find_if(out.begin(), out.end(), [&](const auto& file) { return file.path == model.path; });
+    if (same == out.end())
+      out.push_back({model.path, model.digest, {model.arm}});
+    else
+      same->arms.push_back(model.arm);
+  }
+  return out;
+}
+
 Status status_of(const probes::Finding& finding) {
   const double ratio = finding.metrics.bound_ratio;
   const bool contradicts = std::isnan(ratio) || (finding.metrics.count > 0 && !(ratio <= 1));

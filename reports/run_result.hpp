@@ -62,11 +62,19 @@ struct ArmResult {
   Expectation expect;
 };
 
+// The model of an arm, in a run whose arms run several.
+struct ArmModel {
+  std::string arm, path, digest;
+  std::string quant;  // of the preset
+  uint64_t seed = 1;
+};
+
 struct RunResult {
   std::string title;  // the suite's
   std::string suite_path;
-  RunIdentity identity;
-  std::string reference;  // what computed the reference: "AVX512, FMA; OpenBLAS 0.3.21"
+  RunIdentity identity;          // its model is the first arm's
+  std::vector<ArmModel> models;  // one an arm where arms have models of their own; else empty
+  std::string reference;         // what computed the reference: "AVX512, FMA; OpenBLAS 0.3.21"
   int layers = 0;
   std::vector<std::string> prompts, phases;
   std::vector<ArmResult> arms;
@@ -98,6 +106,13 @@ probes::Status outcome_of(const RunResult&, const ArmResult&, Message* why = nul
 // The causes that an arm's explanations name, each once, in pipeline order; a stage without a proved cause
 // stands as "q unexplained".
 std::vector<std::string> causes_of(const RunResult&, std::string_view arm);
+
+// A file that the run used, and the arms that ran it: one for a run of one model, arms then empty.
+struct ModelFile {
+  std::string path, digest;
+  std::vector<std::string> arms;
+};
+std::vector<ModelFile> model_files(const RunResult&);
 
 // Why there is no verdict, one sentence each, for INVALID runs; empty otherwise.
 std::vector<Message> invalid_reasons(const RunResult&);

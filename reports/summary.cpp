@@ -127,6 +127,21 @@ Grid by_arm(const RunResult& run, const std::function<std::string(const Finding&
   return grid;
 }
 
+Grid by_prompt(const RunResult& run, Language language) {
+  Grid grid;
+  if (std::any_of(run.findings.begin(), run.findings.end(), is_weight))
+    grid.columns.push_back(tr(language, "weights"));
+  grid.columns.insert(grid.columns.end(), run.prompts.begin(), run.prompts.end());
+  for (const auto& arm : run.arms) grid.rows.push_back(arm.name);
+  for (const auto& finding : run.findings) {
+    const size_t row = index_of(grid.rows, finding.arm);
+    at(grid, row, index_of(grid.columns, is_weight(finding) ? tr(language, "weights") : finding.prompt))
+        .add(finding);
+  }
+  square(grid);
+  return grid;
+}
+
 Grid by_probe(const RunResult& run) { return by_arm(run, probe_name); }
 
 Grid by_case(const RunResult& run, Language language) {

@@ -42,6 +42,9 @@ Grid by_arm(const RunResult& run, const std::function<std::string(const probes::
 
 Grid by_probe(const RunResult& run);
 Grid by_case(const RunResult& run, Language language);
+// One row per arm, one column per prompt (and one for the weights): the matrix of a run of several models. A
+// cell that the run did not come to has no findings.
+Grid by_prompt(const RunResult& run, Language language);
 
 std::string probe_name(const probes::Finding& finding);  // "stage_parity (local)"
 std::string case_name(const probes::Finding& finding);   // "p0_short prefill"; "weights" for weights

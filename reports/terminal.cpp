@@ -54,7 +54,8 @@ std::string identity_text(const RunResult& run, Language language) {
     lines.emplace_back(translate(language, name), value);
   };
   line(tr_noop("suite"), run.suite_path);
-  line(tr_noop("model"), id.model_path + (id.model_digest.empty() ? "" : "  xxh3 " + id.model_digest));
+  for (const auto& file : model_files(run))
+    line(tr_noop("model"), file.path + (file.digest.empty() ? "" : "  xxh3 " + file.digest));
   line(tr_noop("device"), id.device + (id.backend.empty() ? "" : " (" + id.backend + ")"));
   line(tr_noop("reference"), run.reference);
   line("greta", id.greta_version + (id.build.empty() ? "" : "  " + id.build));
@@ -291,6 +292,9 @@ std::string terminal_report(const RunResult& run, const TerminalOptions& options
   out += grid_text(by_probe(run), tr(language, "probe \\ arm"), colours);
   out += heading(tr(language, "by prompt and phase"), colours);
   out += grid_text(by_case(run, language), tr(language, "case \\ arm"), colours);
+  if (!run.models.empty())
+    out += heading(tr(language, "arms and prompts"), colours) +
+           grid_text(by_prompt(run, language), tr(language, "arm \\ prompt"), colours);
   for (const auto& probe : group_by(all_findings(run), probe_name))
     if (has_stages(probe.findings)) out += probe_tables(probe, options);
   out += figures_text(run, options);

@@ -104,6 +104,15 @@ void visit_control(Visitor&& visit, C& c) {
   visit("line", c.line);
 }
 
+template <typename Visitor, typename M>
+void visit_model(Visitor&& visit, M& m) {
+  visit("arm", m.arm);
+  visit("path", m.path);
+  visit("digest", m.digest);
+  visit("quant", m.quant);
+  visit("seed", m.seed);
+}
+
 template <typename Visitor, typename I>
 void visit_identity(Visitor&& visit, I& i) {
   visit("greta_version", i.greta_version);
@@ -192,6 +201,11 @@ struct Writer {
     Json json = Json::array();
     for (const auto& figure : figures)
       visit_expected_figure(Writer{json.emplace_back(Json::object())}, figure);
+    return json;
+  }
+  static Json json_of(const std::vector<ArmModel>& models) {
+    Json json = Json::array();
+    for (const auto& model : models) visit_model(Writer{json.emplace_back(Json::object())}, model);
     return json;
   }
   static Json json_of(const std::vector<ArmResult>& arms) {
@@ -332,6 +346,9 @@ struct Reader {
   static void read(const Json& json, std::vector<ExpectedFigure>& figures) {
     for (const auto& element : json) visit_expected_figure(Reader{element}, figures.emplace_back());
   }
+  static void read(const Json& json, std::vector<ArmModel>& models) {
+    for (const auto& element : json) visit_model(Reader{element}, models.emplace_back());
+  }
   static void read(const Json& json, std::vector<ArmResult>& arms) {
     for (const auto& element : json) visit_arm(Reader{element}, arms.emplace_back());
   }
@@ -353,6 +370,7 @@ std::string to_verdicts_json(const RunResult& run) {
                {"schema_version", kVerdictsSchema},
                {"exit_code", static_cast<int>(run.exit_code())}};
   visit_run(Writer{head}, run);
+  if (!run.models.empty()) Writer{head}("models", run.models);
   if (!run.explanations.empty()) head["explanations"] = explanations_to_json(run.explanations);
   std::string text = dump(head, 1);
   text.erase(text.rfind("\n}"));
@@ -380,6 +398,7 @@ RunResult from_verdicts_json(std::string_view text, const std::string& name) {
   try {
     check_schema(json, name);
     visit_run(Reader{json}, run);
+    if (json.contains("models")) Reader{json}("models", run.models);
     if (json.contains("explanations")) run.explanations = explanations_from_json(json["explanations"]);
     for (const auto& line : json.at("findings")) {
       auto& finding = run.findings.emplace_back();

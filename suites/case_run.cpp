@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "probes/chunks.hpp"
 #include "suites/chain.hpp"
 #include "suites/interrupt.hpp"
 
@@ -58,7 +59,8 @@ void CaseRun::run(EnginePort& engine, EnginePort* repeat, const Message& repeat_
   std::set<Place> traced;
   hooks.delivered = [this, &traced](const Phase& phase, const Place& place, const probes::Tap& tap) {
     // A tensor that comes twice is a finding of its own (INVALID): the trace keeps the first.
-    if (bench_.trace && tap.tensor && traced.insert(place).second)
+    // Chunks hold what the whole call holds: the trace would double for every size.
+    if (bench_.trace && tap.tensor && !probes::parse_chunk(phase.name) && traced.insert(place).second)
       bench_.trace->submit(record_of(*evidence_, phase, place, tap));
   };
   Passes passes(case_, bench_.model.config(), *evidence_, hooks);
@@ -78,6 +80,7 @@ void CaseRun::run(EnginePort& engine, EnginePort* repeat, const Message& repeat_
 }
 
 void CaseRun::step_done(const Phase& phase, int step, Run run) {
+  if (probes::parse_chunk(phase.name)) return;  // judged when the case is complete
   const auto concerned = [&](size_t p) {
     return bench_.plan.probes[p].needs.repeats == (run == Run::repeat) && !case_.expected[p].empty();
   };

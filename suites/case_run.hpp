@@ -21,7 +21,7 @@ struct Bench {
   Checker& checker;
   Meter& meter;
   uint64_t seed = 1;
-  double engine_seconds = 0;
+  double& engine_seconds;  // of the whole run
 };
 
 // The probes of the plan, each with what it has found so far. Only the checking thread uses them while the

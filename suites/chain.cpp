@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "probes/chunks.hpp"
 #include "suites/phases.hpp"
 
 namespace greta::suites {
@@ -64,11 +65,30 @@ class Chain {
 
 }  // namespace
 
+namespace {
+
+// Chunks are held against their noise only from where on they run otherwise than the whole prompt.
+std::vector<std::string> chunks_to_chain(const Evidence& evidence, int64_t size) {
+  std::vector<std::string> names;
+  const Phase* whole = evidence.find("prefill");
+  if (!whole) return names;
+  try {
+    const auto calls = probes::chunk_phases(evidence, whole->call.S(), size);
+    if (!probes::departure_of(*whole, calls, evidence.model->config().layers)) return names;
+    for (const Phase* call : calls) names.push_back(call->name);
+  } catch (const probes::Missing&) {  // the probe says so itself
+  }
+  return names;
+}
+
+}  // namespace
+
 std::map<std::string, Message> run_chains(const Case& item, Evidence& evidence, const ChainedUse& use) {
   std::vector<std::string> decodes = {"fill_prefill"};
   for (int step = 0; step < item.decodes; ++step) decodes.push_back(decode_name(step));
-  const std::vector<std::vector<std::string>> passes = {
+  std::vector<std::vector<std::string>> passes = {
       {"prefill"}, decodes, {"fill_stepwise", "decode0_stepwise"}};
+  for (const int64_t size : item.chunks) passes.push_back(chunks_to_chain(evidence, size));
   std::map<std::string, Message> failures;
   for (const auto& names : passes) {
     std::vector<const Phase*> phases;

@@ -190,13 +190,14 @@ std::optional<Control> repeat(const std::string& arm, const std::vector<Finding>
 }  // namespace
 
 std::vector<Control> controls_of(const Suite& suite, const std::vector<Finding>& findings,
-                                 const std::string& model, const std::map<std::string, std::string>& models) {
+                                 const std::map<std::string, std::string>& references,
+                                 const std::map<std::string, std::string>& models) {
   std::vector<Control> out;
   for (const auto& arm : suite.arms) {
     if (std::none_of(findings.begin(), findings.end(), [&](const auto& f) { return f.arm == arm.name; }))
       continue;
     if (const auto own = models.find(arm.name); own != models.end())
-      out.push_back(same_model(arm.name, model, own->second));
+      out.push_back(same_model(arm.name, references.at(arm.name), own->second));
     out.push_back(planned(findings, arm.name));
     for (auto& control :
          {route(arm, findings), factor(arm, findings), window(arm, findings), repeat(arm.name, findings)})

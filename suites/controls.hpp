@@ -18,9 +18,9 @@
 namespace greta::suites {
 
 // Of the arms that have findings, in the suite's order. `models`: what each arm's engine says it runs;
-// `model`: what the reference reads; both digests.
+// `references`: what the reference reads beside it; both digests.
 std::vector<reports::Control> controls_of(const Suite& suite, const std::vector<probes::Finding>& findings,
-                                          const std::string& model,
+                                          const std::map<std::string, std::string>& references,
                                           const std::map<std::string, std::string>& models);
 
 }  // namespace greta::suites

@@ -325,10 +325,20 @@ TEST(Explain, AWeightBlockScaledByTwoPercentIsUnexplained) {
 TEST(Explain, AProductWithAWrongWeightIsAConsequence) {
   Planted planted;
   const std::string wrong = "blk.1.attn_q.weight";
+  TensorPtr input;
   const Tampering both{.record = [&](const CallInfo&, TapRecord&& record, const TapSink& sink) {
-    if (record.weight == wrong) change(record, 3, [](float x) { return x + 1; });
-    if (record.stage == Stage::logits || (record.stage == Stage::q && record.layer == 1))
-      change(record, 3, [](float x) { return x + 1; });
+    if (record.weight == wrong) change(record, 3, [](float x) { return x + 1; });  // row 0, column 3
+    if (record.stage == Stage::attn_norm && record.layer == 1) input = record.tensor;
+    if (record.stage == Stage::q && record.layer == 1) {  // what a product with that weight gives
+      const auto K = static_cast<size_t>(input->shape()[1]), rows = static_cast<size_t>(input->shape()[0]);
+      const double right = planted.model().weight(wrong)->data()[3];
+      const float more =
+          rounded(record.contract, "w", static_cast<float>(right) + 1) - rounded(record.contract, "w", right);
+      for (size_t s = 0; s < rows; ++s)
+        change(record, s * K,
+               [&](float q) { return q + more * rounded(record.contract, "x", input->f32()[s * K + 3]); });
+    }
+    if (record.stage == Stage::logits) change(record, 3, [](float x) { return x + 1; });
     sink(std::move(record));
   }};
   const auto run = suites::run(parse_suite(suite_of(""), "t"), planted.folder().options(), tampered(both));

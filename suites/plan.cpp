@@ -6,6 +6,7 @@
 #include <set>
 
 #include "datasets/error.hpp"
+#include "probes/chunks.hpp"
 #include "suites/phases.hpp"
 
 namespace greta::suites {
@@ -126,6 +127,8 @@ class Expander {
     case_->chained |= needs.chained;
     case_->repeats |= needs.repeats;
     case_->untapped |= needs.untapped;
+    case_->selections |= needs.selections;
+    want_chunks(needs.chunks, expected);
     for (const auto& place : expected) {
       want(place, needs);
       for (const auto& phase : needs.also) want({phase, place.layer, place.stage}, needs);
@@ -133,6 +136,18 @@ class Expander {
       if (needs.operands)
         for (const auto& ref : reference::operands_of(place.stage, place.layer))
           wanted_.insert(probes::place_of(ref, place.phase, config_.layers));
+    }
+  }
+
+  // What is judged of the whole prompt, of each chunk of it.
+  void want_chunks(const std::vector<int64_t>& sizes, const std::vector<Place>& expected) {
+    for (const int64_t size : sizes) {
+      if (std::find(case_->chunks.begin(), case_->chunks.end(), size) == case_->chunks.end())
+        case_->chunks.push_back(size);
+      const auto calls = probes::chunk_calls(static_cast<int64_t>(case_->prompt.tokens.size()), size);
+      for (const auto& call : calls)
+        for (const auto& place : expected) wanted_.insert({call.name(), place.layer, place.stage});
+      if (!calls.empty()) case_->chained_phases.insert(calls.back().name());
     }
   }
 
@@ -190,6 +205,8 @@ class Expander {
     if (place.phase == "prefill") sizes = config_.sizes(S, S);
     if (place.phase.starts_with("fill_")) sizes = config_.sizes(S - 1, S - 1);
     if (step > 0) sizes = config_.sizes(1, S + step);
+    if (const auto chunk = probes::parse_chunk(place.phase))
+      sizes = config_.sizes(chunk->rows(S), chunk->start() + chunk->rows(S));
     case_->tensors.emplace(place, shape_of(place.stage, sizes));
   }
 

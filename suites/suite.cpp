@@ -15,9 +15,11 @@
 #include "datasets/error.hpp"
 #include "datasets/nearest.hpp"
 #include "datasets/stage.hpp"
+#include "datasets/synthesise.hpp"
 #include "engine/engine.hpp"
 #include "engine/faults/fault.hpp"
 #include "probes/probe.hpp"
+#include "suites/matrix.hpp"
 #include "suites/phases.hpp"
 
 namespace greta::suites {
@@ -211,6 +213,29 @@ reports::Expectation read_expectation(const toml::node& node, const Suite& suite
   return expect;
 }
 
+void check_quant(const std::string& quant) {
+  const auto& known = synthesis_quants();
+  if (std::find(known.begin(), known.end(), quant) == known.end())
+    fail_usage("{}", unknown_name("quant", quant, known));
+}
+
+Matrix read_matrix(const toml::node& node, const Suite& suite) {
+  if (!node.is_table()) fail_usage("matrix must be a table, not {}", Reader::type_of(node));
+  Matrix matrix;
+  Reader reader(*node.as_table(), "matrix", suite.path);
+  reader.texts("quant", matrix.quant);
+  reader.with("quant", [&](const toml::node&) {
+    for (const auto& quant : matrix.quant) check_quant(quant);
+  });
+  std::vector<int> seeds;
+  reader.integers("seed", seeds);
+  matrix.seed.assign(seeds.begin(), seeds.end());
+  reader.refuse_rest();
+  if (matrix.empty())
+    fail_usage("the matrix is empty; give it quant = [...] or seed = [...], or leave it out");
+  return matrix;
+}
+
 Arm read_arm(const toml::table& table, const Suite& suite) {
   Arm arm;
   Reader reader(table, "arm", suite.path);
@@ -228,6 +253,11 @@ Arm read_arm(const toml::table& table, const Suite& suite) {
   reader.with("expect", [&](const toml::node& node) { arm.expect = read_expectation(node, suite); });
   reader.text("differs_from", arm.differs_from);
   reader.integer("keys_window", arm.keys_window, 1);
+  reader.text("quant", arm.quant);
+  reader.with("quant", [&](const toml::node&) { check_quant(arm.quant); });
+  uint64_t seed = 0;
+  reader.integer("seed", seed);
+  reader.with("seed", [&](const toml::node&) { arm.seed = seed; });
   reader.refuse_rest();
   if (arm.name.empty()) fail_usage("{}: an arm needs a name", reader.at(nullptr));
   if (arm.name.find('/') != std::string::npos)
@@ -286,6 +316,8 @@ void read(const toml::table& table, Suite& suite) {
   phases("phases_if_room", suite.phases_if_room);
   top.integers("layers", suite.layers);
   each_table(top, "arm", [&](const toml::table& arm) { suite.arms.push_back(read_arm(arm, suite)); });
+  Matrix matrix;
+  top.with("matrix", [&](const toml::node& node) { matrix = read_matrix(node, suite); });
   each_table(top, "probe",
              [&](const toml::table& probe) { suite.probes.push_back(read_probe(probe, suite)); });
   top.refuse_rest();
@@ -293,6 +325,11 @@ void read(const toml::table& table, Suite& suite) {
   if (suite.phases.empty()) fail_usage("{}: the suite names no phases", suite.path);
   if (suite.probes.empty()) fail_usage("{}: the suite has no [[probe]]", suite.path);
   if (suite.arms.empty()) suite.arms.push_back({.name = "auto"});
+  try {
+    suite.arms = multiply(suite.arms, matrix);
+  } catch (const Error& error) {
+    throw Error(error.code(), suite.path + ": " + error.what());
+  }
   for (const auto& arm : suite.arms) {
     if (arm.differs_from.empty()) continue;
     std::vector<std::string> others;

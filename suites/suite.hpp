@@ -4,7 +4,8 @@
 //
 //   title, model ("mini", another preset, or a path to a .gguf), quant and seed (of a preset), prompts,
 //   phases, phases_if_room, layers,
-//   [[arm]]   name, unit = "mfma|valu|auto", shape = "gemm|gemv|auto", prompts,
+//   [matrix]  quant = [...], seed = [...]: every arm once for each combination
+//   [[arm]]   name, unit = "mfma|valu|auto", shape = "gemm|gemv|auto", prompts, quant and seed (of a preset),
 //             faults = ["q.prefill.weight_layout=col"] (planted; greta list faults),
 //             expect = { verdict = "fail", first = "q", cause = "weight_layout=col" }, or causes = [...]: all
 //             that the arm's explanations name, and no others, in the order of the pipeline; control =
@@ -17,6 +18,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,8 +35,11 @@ struct Arm {
       prompts;  // empty: all of the suite's; also when the command line has replaced those
   std::vector<std::string> faults;  // engine/faults/fault.hpp
   reports::Expectation expect;
-  std::string differs_from;  // another arm; empty: none
-  int64_t keys_window = 0;   // the instrument looks at the first so many keys; 0: at all
+  std::string differs_from;      // another arm; empty: none
+  int64_t keys_window = 0;       // the instrument looks at the first so many keys; 0: at all
+  std::string quant;             // of a preset; empty: the suite's
+  std::optional<uint64_t> seed;  // of a preset's weights; empty: the suite's
+  bool own_model() const { return !quant.empty() || seed; }
 };
 
 struct ProbeUse {

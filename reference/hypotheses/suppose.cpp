@@ -58,6 +58,7 @@ Message idle(Causes causes, const Request& in) {
     const auto* hypothesis = hypothesis_of(*cause);
     if (cause->breaks_weights() && unpacks(in.stage)) {
       const auto name = in.stage == Stage::embed ? "token_embd.weight" : weight_of(in);
+      if (in.own_weights && in.own_weights(name)) return say("the weight is taken as the engine holds it");
       if (auto why = hypothesis->idle_weight(in.model.weight_info(name)); !why.empty()) return why;
     } else if (!cause->breaks(in.stage)) {
       return say("{} does not act on stage {}", cause->text(), name_of(in.stage));
@@ -93,13 +94,15 @@ std::optional<Bounded> suppose(const Observation& seen, Causes causes, Message* 
     if (why) *why = std::move(reason);
     return std::nullopt;
   };
-  auto right = local(seen.model, seen.stage, seen.layer, seen.call, seen.contract, seen.fetch);
+  auto right =
+      local(seen.model, seen.stage, seen.layer, seen.call, seen.contract, seen.fetch, seen.own_weights);
   if (causes.empty()) return right;
 
   Message reason;
   const auto variant = compose(causes, reason);
   if (!variant) return refuse(reason);
-  const Request request{seen.model, seen.stage, seen.layer, seen.call, seen.contract, seen.fetch, *variant};
+  const Request request{seen.model,    seen.stage, seen.layer, seen.call,
+                        seen.contract, seen.fetch, *variant,   seen.own_weights};
   if (reason = idle(causes, request); !reason.empty()) return refuse(reason);
 
   auto errors = errors_of(request);
