@@ -109,6 +109,20 @@ TEST_F(CliOutputs, ARunIsRefusedBeforeItStarts) {
   EXPECT_EQ(content(at("old.tgz")), "somebody's");
 }
 
+TEST_F(CliOutputs, AReportMakesThemAgain) {
+  const Outcome made = greta({"report", at("run"), "-o", at("again"), "--pack", "--format", "github"});
+  EXPECT_EQ(made.code, 1) << made.err;
+  EXPECT_THAT(made.out, AllOf(HasSubstr("\n::error title=FAIL baseline%3A"), HasSubstr("\n::notice title=")));
+  for (const char* name : {"junit.xml", "analysis.txt"})
+    EXPECT_EQ(content(at("again/") + name), content(at("run/") + name)) << name;
+  EXPECT_TRUE(fs::exists(at("again.tgz")));
+  const Outcome spanish = greta({"report", at("run"), "-o", at("es"), "--lang", "es"});
+  EXPECT_THAT(content(at("es/analysis.txt")),
+              AllOf(HasSubstr("FALLA  small"), HasSubstr("primera divergencia: ")));
+  expect_refusal({"report", at("run"), "-o", at("es"), "--format", "gitub"}, 2,
+                 "greta report: unknown value of --format 'gitub'; did you mean 'github'?");
+}
+
 TEST_F(CliOutputs, TheSchemaIsPrinted) {
   EXPECT_EQ(greta({"list", "schema"}).out, content("docs/verdicts.schema.json"));
   EXPECT_THAT(greta({"list"}).out, Not(HasSubstr("json-schema.org")));
@@ -152,6 +166,9 @@ TEST_F(CliOutputs, AcceptsTheFixAndRefusesTheWayBack) {
   EXPECT_EQ(refused.code, 1) << refused.err;
   EXPECT_TRUE(fs::exists(at("acc/acceptance.es.md")));
   EXPECT_FALSE(fs::exists(at("acc/acceptance.md"))) << "of the acceptance before";
+  EXPECT_THAT(refused.out, HasSubstr("\nRECHAZADO  "));
+  EXPECT_THAT(content(at("acc/acceptance.es.md")),
+              AllOf(HasSubstr("RECHAZADO"), HasSubstr("## Firmas"), Not(HasSubstr("REFUSED"))));
 }
 
 TEST_F(CliOutputs, WhatCannotBeComparedHasNoVerdict) {

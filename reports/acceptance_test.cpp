@@ -240,6 +240,10 @@ TEST(Acceptance, ThePaperCanBeSigned) {
       AllOf(HasSubstr("# Acceptance of B3.25: ACCEPTED"), HasSubstr("## Signatures"), HasSubstr("fixed |"),
             HasSubstr(
                 "| `v_layout` | `attn_out` | 2 | **✗4096** | 0.50 | 0.125 | 1e-08 | FAIL | PASS | fixed |")));
+  EXPECT_THAT(
+      acceptance_markdown(accepted(), Language::spanish),
+      AllOf(HasSubstr("# Aceptación de B3.25: ACEPTADO"), HasSubstr("## Firmas"), HasSubstr("revisado por"),
+            HasSubstr("| FALLA | PASA | corregido |"), Not(HasSubstr("ACCEPTED"))));
   EXPECT_THAT(acceptance_markdown(refused(), Language::english),
               AllOf(HasSubstr("REFUSED"), Not(HasSubstr("ACCEPTED")), HasSubstr("| broken |")));
 }

@@ -110,6 +110,12 @@ void add_expectation(const RunResult& run, const ArmResult& arm, TestSuite& suit
   if (!e.causes.empty())
     add_part(run, arm, if_unmet, fmt::format("expected causes: {}", fmt::join(e.causes, ", ")),
              {.verdict = verdict, .causes = e.causes}, suite);
+  if (!e.control.empty())
+    add_part(run, arm, if_unmet, "expected refusal by control: " + e.control,
+             {.verdict = verdict, .control = e.control}, suite);
+  for (const auto& figure : e.figures)
+    add_part(run, arm, if_unmet, "expected figure: " + in(kLanguage, figure.text()),
+             {.verdict = verdict, .figures = {figure}}, suite);
   if (outcome_of(run, arm) != Status::pass && suite.count(Status::pass) == std::ssize(suite.cases))
     add_part(run, arm, if_unmet, "expectation", e, suite);  // whatever else was expected
   const auto findings = select(all_findings(run), [&](const Finding& f) { return f.arm == arm.name; });

@@ -58,7 +58,7 @@ def main():
     text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
     for problem in problems(greta, text):
         sys.exit(problem)
-    for old, new in (("--pack", "--pakc"), ("run acceptance", "run aceptance"), ("scripts/setup", "scripts/steup"),
+    for old, new in (("--pack", "--pakc"), ("run ci ", "run cj "), ("scripts/setup", "scripts/steup"),
                      ("--pack\n", "--pack || true\n"), ("junit: greta-run/junit.xml", "junit: other.xml")):  # the tester is tested
         if not list(problems(greta, text.replace(old, new))):
             sys.exit(f"{new!r} goes unseen")

@@ -26,8 +26,11 @@ ARMS = {
     "unmet": '[[arm]]\nname = "planted"\nexpect = { verdict = "fail", first = "q" }\n',
     # The second arm runs what the first runs: the factor did nothing, so there is no verdict.
     "invalid": '[[arm]]\nname = "one"\n[[arm]]\nname = "other"\ndiffers_from = "one"\n',
+    # The same, where the suite expects that a control refuses the second arm.
+    "refused": '[[arm]]\nname = "one"\n[[arm]]\nname = "inert"\ndiffers_from = "one"\n'
+               'expect = { verdict = "invalid", control = "factor" }\n',
 }
-EXIT_CODES = {"pass": 0, "explained": 1, "unmet": 1, "invalid": 4}
+EXIT_CODES = {"pass": 0, "explained": 1, "refused": 0, "unmet": 1, "invalid": 4}
 
 
 def make(greta, folder, names=tuple(ARMS), flags=()):

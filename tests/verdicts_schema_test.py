@@ -15,8 +15,7 @@ import example_runs
 SCHEMA = pathlib.Path(__file__).resolve().parent.parent / "docs" / "verdicts.schema.json"
 # What only some files have, one way or the other.
 OPTIONAL = {"explanations", "interrupted_says", "says", "reason_says", "scope_says", "observed_says", "note_says", "tells_says",
-            "conclusion_says", "head_ratio", "figures",
-            "expect_control", "expect_figures"}
+            "conclusion_says", "head_ratio", "figures"}
 
 
 def objects(node, path=()):
