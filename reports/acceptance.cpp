@@ -194,7 +194,7 @@ void add_bars(const Pairs& pairs, Acceptance& it) {
   });
 }
 
-size_t column_of(FigureTable& table, const std::string& name) {
+size_t column_of(FigurePairs& table, const std::string& name) {
   const auto found = std::find(table.names.begin(), table.names.end(), name);
   if (found != table.names.end()) return static_cast<size_t>(found - table.names.begin());
   table.names.push_back(name);
@@ -205,12 +205,12 @@ size_t column_of(FigureTable& table, const std::string& name) {
   return table.names.size() - 1;
 }
 
-FigureRow& row_of(FigureTable& table, const Finding& at, const std::string& of) {
+FigurePair& row_of(FigurePairs& table, const Finding& at, const std::string& of) {
   for (auto& row : table.rows)
     if (row.prompt == at.prompt && row.phase == at.phase && row.layer == at.layer && row.stage == at.stage &&
         row.of == of)
       return row;
-  FigureRow row{.prompt = at.prompt, .phase = at.phase, .of = of, .stage = at.stage, .layer = at.layer};
+  FigurePair row{.prompt = at.prompt, .phase = at.phase, .of = of, .stage = at.stage, .layer = at.layer};
   row.before.resize(table.names.size());
   row.after.resize(table.names.size());
   return table.rows.emplace_back(std::move(row));
@@ -218,16 +218,16 @@ FigureRow& row_of(FigureTable& table, const Finding& at, const std::string& of) 
 
 // Where each figure is of one stage only, a row is a place in the model, whatever the stage: the reports'
 // tables have V's layout and the error of what attention makes of it side by side.
-void fold_stages(FigureTable& table) {
+void fold_stages(FigurePairs& table) {
   for (size_t column = 0; column < table.names.size(); ++column) {
     std::set<std::string> stages;
     for (const auto& row : table.rows)
       if (row.before[column] || row.after[column]) stages.insert(row.stage);
     if (stages.size() > 1) return;
   }
-  std::vector<FigureRow> folded;
+  std::vector<FigurePair> folded;
   for (auto& row : table.rows) {
-    const auto same = std::find_if(folded.begin(), folded.end(), [&](const FigureRow& other) {
+    const auto same = std::find_if(folded.begin(), folded.end(), [&](const FigurePair& other) {
       return std::tie(row.prompt, row.phase, row.layer, row.of) ==
              std::tie(other.prompt, other.phase, other.layer, other.of);
     });
@@ -236,7 +236,7 @@ void fold_stages(FigureTable& table) {
       folded.back().stage.clear();
       continue;
     }
-    for (const auto half : {&FigureRow::before, &FigureRow::after})
+    for (const auto half : {&FigurePair::before, &FigurePair::after})
       for (size_t column = 0; column < table.names.size(); ++column)
         if ((row.*half)[column]) ((*same).*half)[column] = (row.*half)[column];
   }
@@ -253,10 +253,10 @@ void add_figures(const Pairs& pairs, Acceptance& it) {
       const std::string name = probe_name(*finding) + (arm.empty() ? "" : ", arm " + arm);
       const auto [at, is_new] = tables.emplace(name, it.figures.size());
       if (is_new) it.figures.push_back({.probe = name});
-      FigureTable& table = it.figures[at->second];
+      FigurePairs& table = it.figures[at->second];
       for (const Figure& figure : finding->figures) {
         const size_t column = column_of(table, figure.name);
-        FigureRow& row = row_of(table, *finding, figure.of);
+        FigurePair& row = row_of(table, *finding, figure.of);
         (half == &Paired::before ? row.before : row.after)[column] = figure;
       }
     }

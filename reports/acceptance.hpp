@@ -45,16 +45,16 @@ struct ChangedPlace {
 };
 
 // What a probe measured in one place or part of it, before and after.
-struct FigureRow {
+struct FigurePair {
   std::string prompt, phase, of;
   std::string stage;  // empty where every figure of the table is of one stage only
   int layer = -1;
   std::vector<std::optional<probes::Figure>> before, after;  // as many as the table has names
 };
-struct FigureTable {
+struct FigurePairs {
   std::string probe;
   std::vector<std::string> names;  // the columns, in order of appearance
-  std::vector<FigureRow> rows;
+  std::vector<FigurePair> rows;
 };
 
 enum class Decision { accepted, refused, none };
@@ -66,7 +66,7 @@ struct Acceptance {
   std::vector<Message> controls;  // what was held equal before anything was compared
   int64_t places = 0;
   std::vector<Bar> bars;  // in the order of the pipeline, probe by probe
-  std::vector<FigureTable> figures;
+  std::vector<FigurePairs> figures;
   std::vector<ChangedPlace> fixed, broken, still_failing;
   ExitCode exit_code() const;
 };

@@ -48,7 +48,7 @@ Json json_of(const std::optional<probes::Figure>& figure) {
   return figure->text.empty() ? number(figure->value) : Json(figure->text);
 }
 
-Json json_of(const FigureTable& table) {
+Json json_of(const FigurePairs& table) {
   Json rows = Json::array();
   for (const auto& row : table.rows) {
     Json before = Json::object(), after = Json::object();

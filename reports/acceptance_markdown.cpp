@@ -134,7 +134,7 @@ class Document {
     for (const auto& table : it_.figures) {
       out += "### " + in(say("What {} measured", escaped(table.probe))) + "\n\n";
       const bool by_stage = std::any_of(table.rows.begin(), table.rows.end(),
-                                        [](const FigureRow& r) { return !r.stage.empty(); });
+                                        [](const FigurePair& r) { return !r.stage.empty(); });
       std::vector<std::string> names = {in(say("prompt")), in(say("phase")), in(say("layer"))};
       if (by_stage) names.push_back(in(say("stage")));
       names.insert(names.end(), {in(say("part")), ""});
@@ -144,11 +144,11 @@ class Document {
       const size_t shown = std::min(table.rows.size(), kRows);
       for (size_t i = 0; i < shown; ++i) {
         const auto& r = table.rows[i];
-        for (const auto half : {&FigureRow::before, &FigureRow::after}) {
+        for (const auto half : {&FigurePair::before, &FigurePair::after}) {
           std::vector<std::string> cells = {escaped(r.prompt), escaped(r.phase), layer_text(r.layer)};
           if (by_stage) cells.push_back(escaped(r.stage));
           cells.insert(cells.end(),
-                       {escaped(r.of), in(half == &FigureRow::before ? say("before") : say("after"))});
+                       {escaped(r.of), in(half == &FigurePair::before ? say("before") : say("after"))});
           for (const auto& figure : r.*half) cells.push_back(escaped(figure_text(figure)));
           out += row(cells);
         }

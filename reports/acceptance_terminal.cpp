@@ -34,7 +34,7 @@ struct Writer {
     return table.text(colours) + "\n";
   }
 
-  std::string figures(const FigureTable& from) const {
+  std::string figures(const FigurePairs& from) const {
     std::vector<std::string> header = {from.probe, ""};
     header.insert(header.end(), from.names.begin(), from.names.end());
     Table table(header);
@@ -45,8 +45,8 @@ struct Writer {
       for (const std::string& word :
            {row.phase, row.layer < 0 ? std::string() : std::to_string(row.layer), row.stage, row.of})
         if (!word.empty()) place += " " + word;
-      for (const auto half : {&FigureRow::before, &FigureRow::after}) {
-        const bool first = half == &FigureRow::before;
+      for (const auto half : {&FigurePair::before, &FigurePair::after}) {
+        const bool first = half == &FigurePair::before;
         std::vector<TextCell> cells = {{first ? place : "", {}},
                                        {in(first ? say("before") : say("after")), {}}};
         for (const auto& figure : row.*half) cells.push_back({figure_text(figure), {}});

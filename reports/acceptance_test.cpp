@@ -188,7 +188,7 @@ TEST(Acceptance, WholeRunsAreHeldArmByArm) {
 TEST(Acceptance, TheFiguresStandBeforeAndAfter) {
   const Acceptance it = accepted();
   ASSERT_THAT(it.figures, SizeIs(1));
-  const FigureTable& table = it.figures[0];
+  const FigurePairs& table = it.figures[0];
   EXPECT_EQ(table.probe, "v_layout");
   EXPECT_THAT(table.names, ElementsAre("v_layout_best", "v_mae_row", "pv_mae"));
   ASSERT_THAT(table.rows, SizeIs(4)) << "two prompts, two heads";
@@ -219,7 +219,7 @@ TEST(Acceptance, FiguresOfOneStageEachStandSideBySide) {
       split(after, name);
     });
   };
-  const FigureTable apart = both("v_mae_col").figures.at(0), same = both("pv_mae").figures.at(0);
+  const FigurePairs apart = both("v_mae_col").figures.at(0), same = both("pv_mae").figures.at(0);
   ASSERT_THAT(apart.rows, SizeIs(4));
   EXPECT_EQ(apart.names.size(), 4u);
   EXPECT_EQ(apart.rows[0].stage, "");

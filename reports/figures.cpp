@@ -22,7 +22,7 @@ enum Column { kPrompt, kPhase, kLayer, kStage, kPart, kArm, kColumns };
 using Key = std::array<std::string, kColumns>;
 Message column_name(size_t column) {
   const std::array<Message, kColumns> names = {say("prompt"), say("phase"), say("layer"),
-                                               say("stage"),  say("of"),    say("arm")};
+                                               say("stage"),  say("part"),    say("arm")};
   return names[column];
 }
 
@@ -80,6 +80,7 @@ class Builder {
     }
     out.title = joined(heads, ", ");
     for (const size_t column : columns) out.header.push_back(column_name(column));
+    out.names = out.header.size();
     for (const auto& name : names_) out.header.push_back(verbatim(name));
     for (const Key& key : keys) out.rows.push_back(row(key, columns));
     return out;
@@ -213,6 +214,16 @@ std::vector<FigureTable> divergence_tables(const RunResult& run, size_t most) {
     out.push_back(Builder(refs).table(say("{}: mean error of each stage", probe.name), most));
   }
   return out;
+}
+
+std::vector<FigureTable> measured_tables(const RunResult& run, size_t most) {
+  auto tables = divergence_tables(run, most);
+  for (auto& own : figure_tables(run, most)) {
+    const bool parted =
+        std::find(own.header.begin(), own.header.end(), verbatim("wrong_side")) != own.header.end();
+    if (!parted) tables.push_back(std::move(own));
+  }
+  return tables;
 }
 
 }  // namespace greta::reports

@@ -12,6 +12,7 @@ namespace greta::reports {
 struct FigureTable {
   Message title;  // the probe, and the columns that are the same in all rows: "v_layout, layer 5"
   std::vector<Message> header;
+  size_t names = 0;  // of the columns: those that say which place and arm; the others are figures
   struct Row {
     std::vector<std::string> cells;                // of a whole tensor the column `of` is empty
     probes::Status status = probes::Status::pass;  // the worst of the findings in it
@@ -27,5 +28,9 @@ std::vector<FigureTable> figure_tables(const RunResult& run, size_t most);
 // Where two phases part: rows cases and arms, columns the mean error of each stage, the first stage that is
 // out of bound, and the wrong side there. Empty when no probe has figures `mae` and `wrong_side`.
 std::vector<FigureTable> divergence_tables(const RunResult& run, size_t most);
+
+// What a report shows: where phases part, the stages beside each other and not below each other; else the
+// figures of each probe.
+std::vector<FigureTable> measured_tables(const RunResult& run, size_t most);
 
 }  // namespace greta::reports

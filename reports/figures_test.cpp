@@ -55,7 +55,7 @@ TEST(Figures, ArmsStandBesideEachOtherAndStagesShareARow) {
   const auto tables = figure_tables(run_with_figures(), 0);
   ASSERT_EQ(tables.size(), 1u);
   EXPECT_EQ(tables[0].title.text(), "v_layout, phase decode0, layer 5");
-  EXPECT_THAT(texts(tables[0].header), ElementsAre("prompt", "of", "arm", "best", "mae_row", "pv_mae"));
+  EXPECT_THAT(texts(tables[0].header), ElementsAre("prompt", "part", "arm", "best", "mae_row", "pv_mae"));
   ASSERT_EQ(tables[0].rows.size(), 4u);
   EXPECT_THAT(tables[0].rows[0].cells, ElementsAre("p0_short", "", "before", "neither", "1.25", "1.62e-08"));
   EXPECT_THAT(tables[0].rows[1].cells, ElementsAre("p0_short", "", "after", "row", "0", "1.62e-08"));
@@ -68,7 +68,7 @@ TEST(Figures, StagesWithTheSameFigureHaveRowsOfTheirOwn) {
   auto run = run_with_figures();
   run.findings[1].figures[0].name = "mae_row";
   const auto table = figure_tables(run, 0).front();
-  EXPECT_THAT(texts(table.header), ElementsAre("prompt", "stage", "of", "arm", "best", "mae_row", "pv_mae"));
+  EXPECT_THAT(texts(table.header), ElementsAre("prompt", "stage", "part", "arm", "best", "mae_row", "pv_mae"));
 }
 
 TEST(Figures, WhereThereIsNoRoomTheTellingRowsStay) {

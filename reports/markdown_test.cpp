@@ -28,14 +28,14 @@ RunResult figures_run() {
 
 TEST(MarkdownFigures, ARowForEachPartAColumnForEachName) {
   EXPECT_THAT(markdown_report(figures_run()),
-              HasSubstr("### Figures of stage\\_parity (local)\n\n"
-                        "arm `auto`, prompt `p0_short`, phase `decode0`, stage `softmax`\n\n"
-                        "| layer | part | mae\\_row | v\\_layout\\_best |\n| --- | --- | ---: | ---: |\n"
-                        "| 0 | head 0 | 0.5 | · |\n| 0 | head 1 | 1 | neither\\|nor |\n"
-                        "| 1 | head 0 | 1.5 | · |\n| 1 | head 1 | 2 | neither\\|nor |\n"));
+              HasSubstr("### Figures of stage\\_parity (local), phase decode0, arm auto\n\n"
+                        "| prompt | layer | part | mae\\_row | v\\_layout\\_best |\n"
+                        "| --- | --- | --- | ---: | ---: |\n"
+                        "| p0\\_short | 0 | head 0 | 0.5 | · |\n| p0\\_short | 0 | head 1 | 1 | neither\\|nor |\n"
+                        "| p0\\_short | 1 | head 0 | 1.5 | · |\n| p0\\_short | 1 | head 1 | 2 | neither\\|nor |\n"));
   EXPECT_THAT(markdown_report(passing_run()), Not(HasSubstr("Figures of")));
   EXPECT_THAT(markdown_report(figures_run(), Language::spanish),
-              AllOf(HasSubstr("### Cifras de stage"), HasSubstr("| capa | parte | mae\\_row |")));
+              AllOf(HasSubstr("### Cifras de stage"), HasSubstr("| prompt | capa | parte | mae\\_row |")));
 }
 
 TEST(MarkdownFigures, ManyRowsAreCounted) {

@@ -217,16 +217,9 @@ std::string finding_text(const RunResult& run, const Finding& finding, Language 
   return labelled(lines, 4, 8);
 }
 
-// What probes measured; where phases part, the stages beside each other and not below each other.
 std::string figures_text(const RunResult& run, const TerminalOptions& options) {
-  auto tables = divergence_tables(run, options.max_rows);
-  for (auto& own : figure_tables(run, options.max_rows)) {
-    const bool parted =
-        std::find(own.header.begin(), own.header.end(), verbatim("wrong_side")) != own.header.end();
-    if (!parted) tables.push_back(std::move(own));
-  }
   std::string out;
-  for (const auto& figures : tables) {
+  for (const auto& figures : measured_tables(run, options.max_rows)) {
     std::vector<std::string> header;
     for (const auto& name : figures.header) header.push_back(in(options.language, name));
     Table table(header);

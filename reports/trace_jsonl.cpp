@@ -1,5 +1,7 @@
 #include "reports/trace_jsonl.hpp"
 
+#include "datasets/greta_hash.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -140,10 +142,7 @@ std::string line_of(const TraceRecord& record, const RunIdentity& identity) {
 }  // namespace
 
 uint64_t sample_hash(std::span<const float> values) {
-  uint64_t hash = 1469598103934665603ULL;
-  for (const float value : values.first(std::min(values.size(), kTraceSample)))
-    hash = (hash ^ std::bit_cast<uint32_t>(value)) * 1099511628211ULL;
-  return hash;
+  return greta_hash(values.first(std::min(values.size(), kTraceSample)));
 }
 
 void trace_jsonl(const TraceReader& trace, const std::function<void(std::string_view line)>& sink) {

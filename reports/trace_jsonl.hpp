@@ -29,8 +29,7 @@ namespace greta::reports {
 inline constexpr int kTraceJsonlSchema = 1;
 inline constexpr size_t kTraceSample = 256;
 
-// 64 bits: from 1469598103934665603, for each of the first 256 floats: XOR its 32 bits in, multiply by
-// 1099511628211.
+// greta_hash of the first 256 floats.
 uint64_t sample_hash(std::span<const float> values);
 
 // Line by line, in path order, each with its newline. Error (bad_input) when a tensor cannot be read.
