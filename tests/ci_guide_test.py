@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The jobs of docs/ci.md: their YAML parses, what they run is there, and each gates."""
+"""The jobs of README.md and docs/ci.md: their YAML parses, what they run is there, and each gates."""
 import pathlib
 import re
 import shlex
@@ -55,14 +55,14 @@ def problems(greta, text):
 
 def main():
     greta = sys.argv[1]
-    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    text = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/ci.md"))
     for problem in problems(greta, text):
         sys.exit(problem)
     for old, new in (("--pack", "--pakc"), ("run ci ", "run cj "), ("scripts/setup", "scripts/steup"),
                      ("--pack\n", "--pack || true\n"), ("junit: greta-run/junit.xml", "junit: other.xml")):  # the tester is tested
         if not list(problems(greta, text.replace(old, new))):
             sys.exit(f"{new!r} goes unseen")
-    print("the jobs of docs/ci.md parse, run what there is, and gate")
+    print("the jobs of README.md and docs/ci.md parse, run what there is, and gate")
 
 
 main()
