@@ -55,6 +55,14 @@ RunResult invalid_control_run() {
   return run;
 }
 
+// A control refuses the second arm, as the suite says that `control` will.
+RunResult refused_run(const std::string& control) {
+  RunResult run = invalid_control_run();
+  run.arms[1].expect = {.verdict = "invalid", .control = control};
+  run.status = conclude(run);
+  return run;
+}
+
 RunResult empty_run() {
   RunResult run = passing_run();
   run.findings.clear();
@@ -84,9 +92,10 @@ RunResult stray_run() {  // a finding of an arm that the run does not name
 TEST(Junit, ErrorsAndFailuresAreTheExitCode) {
   const Expectation met{"fail", "q", "weight_layout=col", {}}, unmet{"pass", "", "", {}};
   int seen[5] = {};
-  for (const RunResult& run : {passing_run(), failing_run(), explained_run(), nan_run(), interrupted_run(),
-                               planted_run(met), planted_run(unmet), invalid_control_run(), empty_run(),
-                               short_run(), distrusted_run(), stray_run(), RunResult()}) {
+  for (const RunResult& run :
+       {passing_run(), failing_run(), explained_run(), nan_run(), interrupted_run(), planted_run(met),
+        planted_run(unmet), invalid_control_run(), refused_run("route"), refused_run("model"), empty_run(),
+        short_run(), distrusted_run(), stray_run(), RunResult()}) {
     const auto document = parsed(run);
     const int code = static_cast<int>(run.exit_code());
     SCOPED_TRACE(junit_report(run));
@@ -130,6 +139,20 @@ TEST(Junit, AnArmOfWhichSomethingIsExpectedIsJudgedByThat) {
   const auto first =
       suite(unmet, "valu").find_child_by_attribute("testcase", "name", "expected first failing stage: k");
   EXPECT_THAT(first.child("failure").attribute("message").value(), HasSubstr("came fail, first at q"));
+}
+
+TEST(Junit, EveryPartOfAnExpectationIsATestOfItsOwn) {
+  const auto refused = parsed(refused_run("route"));
+  EXPECT_EQ(suite(refused, "valu").attribute("tests").as_int(), 2);
+  EXPECT_EQ(suite(refused, "valu").attribute("errors").as_int(), 0);
+  const auto other = parsed(refused_run("model"));
+  const auto part =
+      suite(other, "valu").find_child_by_attribute("testcase", "name", "expected refusal by control: model");
+  EXPECT_THAT(part.child("error").attribute("message").value(), HasSubstr("route"));
+  const auto figures =
+      parsed(planted_run({.verdict = "fail", .figures = {{.figure = "mae_row", .at_most = 1}}}));
+  EXPECT_EQ(suite(figures, "valu").attribute("tests").as_int(), 2);
+  EXPECT_EQ(suite(figures, "valu").attribute("failures").as_int(), 1) << "no finding has that figure";
 }
 
 TEST(Junit, TheRunIsIdentified) {
