@@ -16,7 +16,7 @@
 
 namespace greta::reports {
 
-inline constexpr int kVerdictsSchema = 1;
+inline constexpr int kVerdictsSchema = 2;
 
 std::string to_verdicts_json(const RunResult&);
 // `name` is for messages. Error (bad_input): not JSON, not a greta/verdicts document, a newer schema, a field

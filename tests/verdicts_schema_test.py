@@ -85,7 +85,7 @@ def main():
                         refused += 1
             for path, value in ((("status",), "passed"), (("exit_code",), 2), (("findings", 0, "mode"), "locally"),
                                 (("findings", 0, "metrics", "count"), -1), (("findings", 0, "metrics", "mae"), "infinity"),
-                                (("findings", 0, "layer"), 1.5), (("schema_version",), 2)):
+                                (("findings", 0, "layer"), 1.5), (("schema_version",), 1)):
                 changed = copy.deepcopy(document)
                 at(changed, path[:-1])[path[-1]] = value
                 if validator.is_valid(changed):
