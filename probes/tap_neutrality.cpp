@@ -34,8 +34,13 @@ struct TapNeutrality {
       throw Missing(say("{} did not run with some of its taps", phase.name));
     finding.reason = "bitwise";
     compare_with("no tap", *phase.outcome, *phase.untapped, finding);
-    for (const auto& [selection, outcome] : phase.selected)
-      if (some && finding.status != Status::fail) compare_with(selection, *phase.outcome, outcome, finding);
+    if (!some) return;  // what was compared goes without saying
+    finding.figures.push_back({.name = "selection", .text = "no tap"});
+    for (const auto& [selection, outcome] : phase.selected) {
+      if (finding.status == Status::fail) return;
+      compare_with(selection, *phase.outcome, outcome, finding);
+      finding.figures.push_back({.name = "selection", .text = selection});
+    }
   }
 
   static void compare_with(const std::string& selection, const Phase::Outcome& all,
@@ -45,7 +50,6 @@ struct TapNeutrality {
       throw Missing(say("{} logits with all taps, {} with {}", on.size(), off.size(), selection));
     finding.metrics.count += static_cast<int64_t>(on.size());
     finding.shape = {static_cast<int64_t>(on.size())};
-    finding.figures.push_back({.name = "selection", .text = selection, .of = ""});
     const bool same_bits = std::memcmp(on.data(), off.data(), on.size() * sizeof(float)) == 0;
     if (same_bits && all.top1 == less.top1) return;
     finding.metrics = compare(on, off, {});

@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 
 #include "datasets/error.hpp"
 #include "datasets/gguf.hpp"
@@ -53,9 +54,11 @@ class Planted {
   }
 
   void change(Stage stage, Rewrite rewrite) { rewrites_[stage] = std::move(rewrite); }
+  void lose(Stage stage, int layer) { lost_.insert({stage, layer}); }
 
   reports::RunResult run(const std::string& toml) {
     const Tampering tampering{.record = [this](const CallInfo&, TapRecord&& record, const TapSink& sink) {
+      if (record.stage && lost_.contains({*record.stage, record.layer})) return;
       if (record.stage) rewrite(record);
       sink(std::move(record));
     }};
@@ -90,6 +93,7 @@ class Planted {
   std::unique_ptr<GgufFile> file_;
   std::unique_ptr<reference::Model> model_;
   std::map<Stage, Rewrite> rewrites_;
+  std::set<std::pair<Stage, int>> lost_;
   std::map<std::pair<Stage, int>, TensorPtr> inputs_;  // the last of each, as delivered
 };
 
@@ -379,7 +383,7 @@ TEST(Explain, AWrongWeightOfALaterArmIsReadFromTheTrace) {
 TEST(Explain, EvidenceThatIsNotThereIsSaid) {
   Planted planted;
   planted.change(Stage::k_cache, [](const TapRecord&, std::vector<float>& values) { values[5] += 1; });
-  // Layer 0's keys are not captured: whether layer 1 reads them cannot be told.
+  planted.lose(Stage::k_rope, 0);  // whether layer 1 reads layer 0's keys cannot be told
   const auto run = planted.run(suite_of("\"k_cache\"", "layers = [1]\n"));
   ASSERT_THAT(run.explanations, SizeIs(1)) << all_of(run.explanations);
   const Explanation& e = run.explanations[0];

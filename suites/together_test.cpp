@@ -118,7 +118,7 @@ TEST_F(Together, ACauseThatIsTakenAwayIsNoLongerNamed) {
 TEST_F(Together, ARandomSubsetIsNamed) {
   for (int round = 0; round < 4; ++round) {
     const Experiment experiment(random);
-    std::set<size_t> chosen;
+    std::set<size_t> chosen = {random() % kAll.size()};
     for (size_t i = 0; i < kAll.size(); ++i)
       if (random() % 2) chosen.insert(i);
     const auto run = experiment.run(chosen);
