@@ -5,7 +5,7 @@
 #include "datasets/error.hpp"
 #include "engine/routes.hpp"
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 
 using kernels::Attested;
 using kernels::hip_check;
@@ -210,4 +210,4 @@ void ForwardPass::head() {
   kernels::argmax(stream_, ws_.logits.data() + last_row() * c_.vocabulary, c_.vocabulary, ws_.top1.data());
 }
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE
