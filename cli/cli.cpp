@@ -19,14 +19,17 @@
 namespace greta::cli {
 namespace {
 
-constexpr std::array<Command, 9> kCommands = {{
+constexpr std::array<Command, 12> kCommands = {{
     {"run", "run a suite: engine beside reference, a verdict for every stage", run_suite},
     {"explain", "why the stages that failed in a run are wrong, when that can be proved", explain},
+    {"report", "make the reports of a run again, in the languages asked for", report},
     {"selftest", "plant every known fault and see whether it is found, placed and named", selftest},
     {"list", "what there is: probes, stages, suites, faults, prompts, presets", list},
     {"model make", "synthesise a Llama model as a GGUF file", model_make},
     {"model inspect", "describe a GGUF file", model_inspect},
     {"trace inspect", "list what a trace holds", trace_inspect},
+    {"trace export", "a trace as text, in the vocabulary of the original stage traces", trace_export},
+    {"accept", "hold a fix against what it fixes: the acceptance report", accept},
     {"compare", "hold two traces against each other", compare},
     {"doctor", "what this machine is, and whether greta can run here", doctor},
 }};

@@ -9,8 +9,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
+#include "cli/environment.hpp"
 #include "cli/model_cache.hpp"
 #include "datasets/gguf.hpp"
 #include "datasets/synthesise.hpp"
@@ -55,7 +57,8 @@ class Cli : public testing::Test {
     fs::create_directories(folder_);
   }
   ~Cli() override {
-    unsetenv("GRETA_QKV_FORCE_ROUTE");
+    for (const auto& known : known_environment())
+      if (known.of_runs) unsetenv(std::string(known.name).c_str());
     unsetenv("GRETA_QKV_FORCE_ROTUE");
     fs::permissions(folder_, fs::perms::owner_all);
     fs::remove_all(folder_);
@@ -75,8 +78,8 @@ TEST_F(Cli, HelpEverywhere) {
   EXPECT_THAT(greta({"--version"}).out, StartsWith("greta 0."));
   EXPECT_EQ(greta({}).code, 2);
   const std::vector<std::vector<std::string>> commands = {
-      {"run"},     {"list"},   {"model", "make"}, {"model", "inspect"}, {"trace", "inspect"},
-      {"compare"}, {"doctor"}, {"explain"}};
+      {"run"},    {"list"},    {"model", "make"}, {"model", "inspect"}, {"trace", "inspect"}, {"compare"},
+      {"doctor"}, {"explain"}, {"report"}};
   for (auto words : commands) {
     words.emplace_back("--help");
     const Outcome outcome = greta(words);
@@ -117,6 +120,132 @@ TEST_F(Cli, UnknownVariablesAreErrors) {
                  "greta list: unknown value of GRETA_QKV_FORCE_ROUTE 'vlau'; did you mean 'valu'?");
 }
 
+// docs/greta-flags.md has a row for each variable that is known, with its values, and none for another.
+TEST_F(Cli, ThePageOfVariablesIsTheTable) {
+  std::ifstream page("docs/greta-flags.md");
+  ASSERT_TRUE(page) << "run from the source folder";
+  std::vector<std::string> rows, known;
+  for (std::string line; std::getline(page, line);)
+    if (line.starts_with("| `GRETA_")) rows.push_back(line.substr(3, line.find('`', 3) - 3));
+  for (const auto& row : known_environment()) known.emplace_back(row.name);
+  EXPECT_EQ(rows, known);
+  const std::string help = greta({"--help"}).out;
+  for (const auto& row : known_environment()) EXPECT_THAT(help, HasSubstr(std::string(row.name)));
+}
+
+struct VariablesTest : Cli {
+  VariablesTest()
+      : suite(write("attention.toml",
+                    "title = 'attention'\nmodel = 'tiny'\nquant = 'q8_0'\nprompts = ['tokens:1,2,3,4,5', "
+                    "'p0_short']\n"
+                    "phases = ['decode0']\nlayers = [0]\n[[arm]]\nname = 'a'\n"
+                    "[[arm]]\nname = 'b'\nunit = 'valu'\nprompts = ['p0_short']\n"
+                    "[[probe]]\nuse = 'v_layout'\n[[probe]]\nuse = 'window_hash'\nstages = ['q']\n")) {}
+  ~VariablesTest() override { forget(); }
+  static void forget() {
+    for (const auto& known : known_environment())
+      if (known.of_runs) unsetenv(std::string(known.name).c_str());
+  }
+  Outcome with(const std::vector<std::pair<std::string_view, std::string>>& variables) {
+    forget();
+    for (const auto& [name, value] : variables) setenv(std::string(name).c_str(), value.c_str(), 1);
+    return greta({"run", suite, "--out", in_folder("out"), "--cache", in_folder("cache"), "--force"});
+  }
+  void expect_named(std::string_view name, const std::string& value, const std::string& says) {
+    const Outcome outcome = with({{name, value}});
+    SCOPED_TRACE(value);
+    EXPECT_EQ(outcome.code, 2) << outcome.out;
+    EXPECT_THAT(outcome.err, AllOf(HasSubstr(std::string(name)), HasSubstr(says)));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  }
+  std::string suite;
+};
+
+TEST_F(VariablesTest, EachOverridesItsSettingAndIsRecorded) {
+  const Outcome outcome =
+      with({{kAttnLayer, "-1"}, {kAttnHead, "0,3"}, {kDimsSample, "1/8"}, {kPromptId, "p0_short"}});
+  EXPECT_EQ(outcome.code, 0) << outcome.err << outcome.out;
+  const auto result = reports::read_verdicts_json(in_folder("out") + "/verdicts.json");
+  std::set<std::string> parts, modes;
+  for (const auto& finding : result.findings) {
+    EXPECT_EQ(finding.prompt, "p0_short");
+    EXPECT_EQ(finding.layer, 1) << "tiny has two layers";
+    if (finding.probe == "window_hash") modes.insert(finding.mode);
+    for (const auto& figure : finding.figures) parts.insert(figure.of);
+  }
+  EXPECT_EQ(parts, (std::set<std::string>{"", "head 0", "head 3"}));
+  EXPECT_EQ(modes, std::set<std::string>{"1/8"});
+  const std::string prefix =
+      "GRETA_TRACE_ATTN_LAYER=-1 GRETA_TRACE_ATTN_HEAD=0,3 GRETA_TRACE_ATTN_DIMS_SAMPLE=1/8 "
+      "GRETA_TRACE_PROMPT_ID=p0_short greta run";
+  EXPECT_THAT(result.identity.command_line, StartsWith(prefix));
+  EXPECT_THAT(result.rerun, StartsWith(prefix));
+}
+
+TEST_F(VariablesTest, AWindowOfKeysIsTheArmsAndRefusesIt) {
+  const Outcome outcome = with({{kKeysWindow, "2"}});
+  EXPECT_EQ(outcome.code, 4) << outcome.out;
+  EXPECT_THAT(outcome.out, HasSubstr("keys_window = 2 leaves out keys that matter"));
+}
+
+TEST_F(VariablesTest, APromptTakesOnlyTheArmsThatHaveIt) {
+  const Outcome outcome = with({{kPromptId, "tokens:1,2,3,4,5"}});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("arm 'b' is left out: it does not take prompt tokens:1,2,3,4,5"));
+}
+
+TEST_F(VariablesTest, WhatTheyDoNotTakeIsAnErrorThatNamesThem) {
+  EXPECT_EQ(with({{kAttnLayer, ""}, {kPromptId, ""}}).code, 0) << "set to nothing is not set";
+  expect_named(kAttnLayer, "two", "wants a whole number");
+  expect_named(kAttnLayer, "2", "layers 0 to 1");
+  expect_named(kAttnLayer, "-3", "layers 0 to 1");
+  expect_named(kAttnHead, "1,1", "whole numbers, each once");
+  expect_named(kAttnHead, "8", "the model has heads 0 to 7");
+  expect_named(kKeysWindow, "0", "from 1 to");
+  expect_named(kKeysWindow, "-64", "from 1 to");
+  expect_named(kKeysWindow, "64k", "from 1 to");
+  expect_named(kDimsSample, "0", "a whole number above 0");
+  expect_named(kDimsSample, "2/3", "one part in so many");
+  expect_named(kPromptId, "p0_shrt", "did you mean 'p0_short'?");
+  suite = write("plain.toml",
+                "model = 'tiny'\nprompts = ['p0_short']\nphases = ['prefill']\n[[probe]]\nuse = 'finite'\n");
+  expect_named(kAttnHead, "0", "no probe of");
+}
+
+TEST_F(VariablesTest, SeveralSuitesRunInDirectoriesOfTheirOwn) {
+  const std::string head = "model = 'tiny'\nquant = 'q8_0'\nprompts = ['p0_short']\nphases = ['prefill']\n";
+  const std::string probe = "[[probe]]\nuse = 'stage_parity'\nstages = ['embed']\n";
+  const std::string good = write("good.toml", head + probe);
+  const std::string bad =
+      write("bad.toml", head + "[[arm]]\nname = 'x'\nfaults = ['embed.embed_row=zeroed']\n" + probe);
+  const std::string lost = write(
+      "lost.toml", "model = '" + in_folder("none.gguf") + "'\n" + head.substr(head.find("prompts")) + probe);
+  const std::string out = in_folder("several"), cache = in_folder("cache");
+  const Outcome both = greta({"run", good, bad, "--out", out, "--cache", cache});
+  EXPECT_EQ(both.code, 1) << both.err << both.out;
+  const auto tail = both.out.substr(both.out.rfind("==="));
+  EXPECT_THAT(tail, AllOf(HasSubstr("PASS  good: "), HasSubstr("FAIL  bad: ")));
+  for (const char* name : {"good", "bad"}) {
+    const auto result = reports::read_verdicts_json(out + "/" + name + "/verdicts.json");
+    EXPECT_EQ(result.title, name);
+    EXPECT_THAT(result.rerun, AllOf(HasSubstr(std::string(name) + ".toml"), Not(HasSubstr("--out"))));
+    EXPECT_EQ(result.rerun.find(*name == 'g' ? "bad.toml" : "good.toml"), std::string::npos) << result.rerun;
+  }
+  expect_refusal({"run", good, bad, "--out", out, "--cache", cache}, 2,
+                 "greta run: '" + out + "/good' holds a run already");
+  expect_refusal({"run", good, bad, "--out", out + "/good", "--cache", cache}, 2,
+                 "greta run: '" + out + "/good' holds a run itself");
+  expect_refusal({"run", good, good, "--out", out, "--cache", cache, "--force"}, 2, "greta run: the suites");
+  const Outcome mixed = greta({"run", lost, good, bad, "--out", out, "--cache", cache, "--force"});
+  EXPECT_EQ(mixed.code, 3) << "what cannot be read says more than a FAIL";
+  EXPECT_THAT(mixed.out.substr(mixed.out.rfind("===")),
+              AllOf(HasSubstr("ERROR  lost: "), HasSubstr("PASS  good: "), HasSubstr("FAIL  bad: ")));
+  expect_refusal(
+      {"run", good, write("typo.toml", "promts = []\n"), "--out", in_folder("none"), "--cache", cache}, 2,
+      "greta run: ");
+  EXPECT_FALSE(fs::exists(in_folder("none"))) << "every suite is read before the first one runs";
+}
+
 TEST_F(Cli, SuiteFilesAreHeldToTheirKeys) {
   expect_refusal({"run", in_folder("none.toml")}, 3, "greta run: ");
   const std::string head = "title = 'x'\nprompts = ['p0_short']\nphases = ['prefill']\n";
@@ -143,6 +272,25 @@ TEST_F(Cli, ModelsThatCannotBeRead) {
   expect_refusal({"compare", in_folder("bad.gguf"), in_folder("none.h5")}, 3, "greta compare: ");
   expect_refusal({"compare", in_folder("bad.gguf")}, 2, "greta compare: an argument is missing");
   expect_refusal({"model", "inspect"}, 2, "greta model inspect: an argument is missing");
+}
+
+TEST_F(Cli, AMatrixIsForPresets) {
+  const std::string rest =
+      "prompts = ['p0_short']\nphases = ['prefill']\n[matrix]\nquant = ['q8_0', 'f16']\n"
+      "seed = [1, 2]\n[[probe]]\nuse = 'finite'\n";
+  const std::string suite = write("matrix.toml", "model = 'tiny'\n" + rest), out = in_folder("out");
+  expect_refusal({"run", suite, "--model", "some.gguf", "--out", out}, 2,
+                 "greta run: arm 'auto q8_0 seed=1' is for a preset in q8_0; 'some.gguf' is a file");
+  expect_refusal({"run", suite, "--quant", "f32", "--out", out}, 2, "greta run: --quant would override");
+  expect_refusal({"run", suite, "--seed", "3", "--out", out}, 2, "greta run: --seed would override");
+  expect_refusal({"run", suite, "--model", "tyny", "--out", out}, 2, "greta run: unknown preset 'tyny'");
+  const Outcome run = greta({"run", suite, "--cache", in_folder("models"), "--out", out});
+  EXPECT_EQ(run.code, 0) << run.out << run.err;
+  for (const char* name : {"tiny-q8_0-seed1", "tiny-q8_0-seed2", "tiny-f16-seed1", "tiny-f16-seed2"}) {
+    EXPECT_THAT(run.out, HasSubstr(name));
+    EXPECT_THAT(run.err, HasSubstr(name));  // made
+  }
+  EXPECT_EQ(reports::read_verdicts_json(out + "/verdicts.json").models.size(), 4u);
 }
 
 TEST_F(Cli, OutputDirectories) {
@@ -225,7 +373,7 @@ TEST_F(Cli, RunTiny) {
       greta({"run", suite, "--out", out, "--cache", in_folder("cache"), "--threads", "2"});
   EXPECT_EQ(outcome.code, 0) << outcome.err << outcome.out;
   EXPECT_THAT(outcome.out, AllOf(StartsWith("PASS"), HasSubstr("softmax"), HasSubstr(out + "/report.md")));
-  for (const char* name : {"trace.h5", "verdicts.json", "report.md"})
+  for (const char* name : {"trace.h5", "verdicts.json", "report.html", "report.md"})
     EXPECT_TRUE(fs::exists(out + "/" + name)) << name;
   const reports::RunResult result = reports::read_verdicts_json(out + "/verdicts.json");
   EXPECT_EQ(result.exit_code(), ExitCode::pass);
@@ -251,6 +399,44 @@ TEST_F(Cli, RunTiny) {
                  3, "greta run: ");
 }
 
+std::string text_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  EXPECT_TRUE(file) << path;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The reports of a run that fails, made again: the same bytes, in the languages asked for.
+void expect_reports_again(const std::string& run) {
+  const std::string english = text_of(run + "/report.md"), spanish = text_of(run + "/report.es.md");
+  const std::string other = run + "-again";
+  EXPECT_THAT(english, HasSubstr("residual=twice explains ffn\\_residual"));
+  EXPECT_THAT(spanish, AllOf(HasSubstr("residual=twice explica ffn\\_residual"), Not(HasSubstr("explains"))));
+  const Outcome in_spanish = greta({"report", run, "--lang", "es", "-o", other});
+  EXPECT_EQ(in_spanish.code, 1) << in_spanish.err;
+  EXPECT_THAT(in_spanish.out, AllOf(StartsWith("FALLA  planted"), HasSubstr("EXPLICADA  ffn_residual"),
+                                    HasSubstr(other + "/report.es.md"), Not(HasSubstr("report.md"))));
+  EXPECT_EQ(text_of(other + "/report.es.md"), spanish);
+  EXPECT_FALSE(fs::exists(other + "/report.md"));
+  const Outcome in_both = greta({"report", other + "/verdicts.json"});
+  EXPECT_EQ(in_both.code, 1) << in_both.err;
+  EXPECT_THAT(in_both.out, StartsWith("FAIL  planted"));
+  EXPECT_EQ(text_of(other + "/report.md"), english);
+  EXPECT_EQ(text_of(other + "/report.es.md"), spanish);
+  EXPECT_EQ(text_of(other + "/verdicts.json"), text_of(run + "/verdicts.json"));
+}
+
+TEST_F(Cli, ReportRefusesWhatIsNoRun) {
+  expect_refusal({"report"}, 2, "greta report: ");
+  expect_refusal({"report", in_folder("none")}, 3, "greta report: there is no '");
+  fs::create_directories(in_folder("empty"));
+  expect_refusal({"report", in_folder("empty")}, 3,
+                 "greta report: '" + in_folder("empty") + "' is not the directory");
+  const std::string broken = write("verdicts.json", "{\"schema\": ");
+  expect_refusal({"report", broken}, 3, "greta report: '" + broken + "' is not JSON");
+  expect_refusal({"report", broken, "--lang", "sp"}, 2, "greta report: unknown value of --lang");
+  expect_refusal({"run", "--lang", "sp"}, 2, "greta run: unknown value of --lang");
+}
+
 TEST_F(Cli, ExplainsAPlantedFault) {
   const std::string suite =
       write("planted.toml",
@@ -261,6 +447,7 @@ TEST_F(Cli, ExplainsAPlantedFault) {
                              "ffn_residual.residual=twice"});
   EXPECT_EQ(ran.code, 1) << ran.err << ran.out;
   EXPECT_THAT(ran.out, HasSubstr("residual=twice explains ffn_residual"));
+  expect_reports_again(out);
   const Outcome explained = greta({"explain", out});
   EXPECT_EQ(explained.code, 1) << explained.err;
   EXPECT_THAT(explained.out, AllOf(HasSubstr("EXPLAINED  ffn_residual"), HasSubstr("residual=twice explains"),

@@ -27,12 +27,12 @@ constexpr double kNeededGiB = 1;  // memory, and disk for the trace of the main 
 class Examination {
  public:
   explicit Examination(std::ostream& out) : out_(out) {}
-  void say(std::string_view what, const std::string& value) {
+  void report(std::string_view what, const std::string& value) {
     out_ << fmt::format("  {:<12} {}\n", what, value);
   }
   // `problem` empty: well.
   void check(std::string_view what, const std::string& value, const std::string& problem) {
-    say(what, problem.empty() ? value + ": ok" : fmt::format("{}: PROBLEM: {}", value, problem));
+    report(what, problem.empty() ? value + ": ok" : fmt::format("{}: PROBLEM: {}", value, problem));
     healthy_ = healthy_ && problem.empty();
   }
   bool healthy() const { return healthy_; }
@@ -80,17 +80,17 @@ int doctor(const CommandLine& line, Streams& streams) {
   }
   Examination doctor(streams.out);
   streams.out << fmt::format("greta {} ({})\n", GRETA_VERSION, GRETA_BUILD);
-  doctor.say("machines", machines_of_build());
-  doctor.say("cores", std::to_string(std::thread::hardware_concurrency()));
+  doctor.report("machines", machines_of_build());
+  doctor.report("cores", std::to_string(std::thread::hardware_concurrency()));
   const double total = memory_gib(_SC_PHYS_PAGES);
   doctor.check("memory",
                fmt::format("{:.1f} GiB, {:.1f} GiB of them free", total, memory_gib(_SC_AVPHYS_PAGES)),
                total < kNeededGiB ? fmt::format("the main job wants {} GiB", kNeededGiB) : "");
-  doctor.say("reference", reference::instruction_sets());
+  doctor.report("reference", reference::instruction_sets());
   unsigned major = 0, minor = 0, release = 0;
   H5get_libversion(&major, &minor, &release);
-  doctor.say("libraries", fmt::format("HDF5 {}.{}.{}, Eigen {}.{}.{}", major, minor, release,
-                                      EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION));
+  doctor.report("libraries", fmt::format("HDF5 {}.{}.{}, Eigen {}.{}.{}", major, minor, release,
+                                         EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION));
   check_cache(doctor);
   check_disk(doctor, "here", fs::current_path());
   doctor.check("suites", fmt::format("{} by name", installed_suites().size()),

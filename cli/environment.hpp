@@ -1,5 +1,6 @@
-// GRETA_* variables: overrides of settings, kept from the original reports. One that is set and not known is
-// an error, not silence.
+// GRETA_* variables: overrides of settings, kept from the original reports (docs/greta-flags.md). One that is
+// set and not known is an error, not silence. To add one: a row of the table in environment.cpp, its effect
+// in suite_settings.cpp, and its line in docs/greta-flags.md.
 #pragma once
 
 #include <span>
@@ -7,6 +8,12 @@
 #include <string_view>
 
 namespace greta::cli {
+
+inline constexpr std::string_view kForceRoute = "GRETA_QKV_FORCE_ROUTE", kForceGemm = "GRETA_QKV_FORCE_GEMM",
+                                  kAttnLayer = "GRETA_TRACE_ATTN_LAYER", kAttnHead = "GRETA_TRACE_ATTN_HEAD",
+                                  kKeysWindow = "GRETA_TRACE_ATTN_KEYS_WINDOW",
+                                  kDimsSample = "GRETA_TRACE_ATTN_DIMS_SAMPLE",
+                                  kPromptId = "GRETA_TRACE_PROMPT_ID";
 
 struct EnvironmentVariable {
   std::string_view name;
@@ -21,8 +28,7 @@ std::span<const EnvironmentVariable> known_environment();
 void check_environment();
 
 // Empty when the variable is not set.
-std::string forced_unit();   // mfma | valu | auto
-std::string forced_shape();  // gemm | gemv | auto
+std::string variable(std::string_view name);
 
 // "GRETA_QKV_FORCE_ROUTE=valu " for those that are set and change runs.
 std::string environment_prefix();

@@ -13,6 +13,7 @@
 #include "datasets/stage.hpp"
 #include "datasets/synthesise.hpp"
 #include "probes/probe.hpp"
+#include "reports/verdicts_schema.hpp"
 #include "suites/suite.hpp"
 
 namespace greta::cli {
@@ -57,7 +58,7 @@ std::string list_suites() {
 std::string list_prompts() {
   std::string text;
   for (const auto& prompt : builtin_prompts()) text += fmt::format("  {:<14} {}\n", prompt.id, prompt.doc);
-  return text + "  and file:PATH, text:WORDS, tokens:1,2,3\n";
+  return text + "  and file:PATH, text:WORDS, tokens:1,2,3, random:N (N tokens that follow from the seed)\n";
 }
 
 std::string list_presets() {
@@ -78,9 +79,11 @@ std::string list_faults() {
   std::string text;
   for (const Cause& cause : causes()) {
     text += fmt::format("  {:<26} {}\n", cause.text(), cause.what);
-    text += fmt::format(
-        "  {:<26}   breaks {}; seen: {}\n", "",
-        cause.breaks_weights() ? "weight/… first, then what multiplies with it" : cause.stages, cause.seen);
+    text += fmt::format("  {:<26}   breaks {}; seen: {}\n", "",
+                        cause.stages.empty()     ? "no stage"
+                        : cause.breaks_weights() ? "weight/… first, then what multiplies with it"
+                                                 : cause.stages,
+                        cause.seen);
   }
   return text +
          "  planted with greta run --fault, or faults = [\"…\"] of an arm: "
@@ -88,6 +91,8 @@ std::string list_faults() {
          "  scopes: a stage, gemm, kv, norm, ffn, prefill, decode; of a weight: token_embd, attn_q, … "
          "(q.prefill.weight_layout=col,\n  gemm.tile_store=transposed@rows>32, kv.layer_base=0)\n";
 }
+
+std::string schema() { return std::string(embedded::verdicts_schema()); }
 
 struct Topic {
   std::string_view name;
@@ -103,8 +108,11 @@ constexpr std::array<Topic, 6> kTopics = {{{"probes", list_probes},
 }  // namespace
 
 int list(const CommandLine& line, Streams& streams) {
-  const Options flags("greta list [probes|stages|suites|faults|prompts|presets]",
-                      "What there is; without a topic, all of it.", 0, 1);
+  const Options flags(
+      "greta list [probes|stages|suites|faults|prompts|presets|schema]",
+      "What there is; without a topic, all of it. schema, which has to be asked for: the JSON schema of "
+      "verdicts.json.",
+      0, 1);
   const Given given = flags.parse(line.arguments);
   if (given.has("help")) {
     streams.out << flags.help();
@@ -112,8 +120,10 @@ int list(const CommandLine& line, Streams& streams) {
   }
   std::vector<std::string> names;
   for (const auto& topic : kTopics) names.emplace_back(topic.name);
+  names.emplace_back("schema");
   const std::string wanted =
       given.positional().empty() ? "" : choice("TOPIC", given.positional().front(), names);
+  if (wanted == "schema") streams.out << schema();
   for (const auto& topic : kTopics)
     if (wanted.empty() || topic.name == wanted) streams.out << topic.name << "\n" << topic.text();
   return 0;

@@ -21,4 +21,26 @@ reports::TerminalOptions looks_of(const Given& given, const Streams& streams) {
           .tables = tables == "all" ? reports::Tables::all : reports::Tables::folded};
 }
 
+std::string markdown_name(reports::Language language) {
+  return language == reports::Language::english ? "report.md"
+                                                : "report." + std::string(reports::code_of(language)) + ".md";
+}
+
+void add_language_flag(Options& options) {
+  options.flag("lang", "en|es|both",
+               "languages of report.md and report.es.md (default both); es alone: the terminal's, too");
+}
+
+std::vector<reports::Language> languages_of(const Given& given) {
+  const std::string asked = given.one_of("lang", {"en", "es", "both"}, "both");
+  if (asked != "both") return {reports::parse_language(asked)};
+  return {reports::languages().begin(), reports::languages().end()};
+}
+
+void speak(reports::TerminalOptions& looks, const std::vector<reports::Language>& languages) {
+  if (languages.size() != 1) return;
+  looks.language = languages.front();
+  looks.rest = markdown_name(languages.front());
+}
+
 }  // namespace greta::cli

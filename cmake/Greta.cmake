@@ -24,6 +24,22 @@ if(GRETA_FUZZ)
   target_link_options(greta_options INTERFACE -fsanitize=address)
 endif()
 
+# greta_embed(TARGET FILE NAME): the text of FILE as `std::string_view greta::embedded::NAME()`, declared where it
+# is used.
+function(greta_embed target file name)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(READ ${file} text)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
+  file(CONFIGURE OUTPUT ${source} @ONLY CONTENT [=[
+#include <string_view>
+namespace greta::embedded {
+std::string_view @name@();
+std::string_view @name@() { return R"~~~~(@text@)~~~~"; }
+}  // namespace greta::embedded
+]=])
+  target_sources(${target} PRIVATE ${source})
+endfunction()
+
 # greta_folder(NAME [OBJECT] USES lib...): every .cpp and .hip file of this folder becomes library NAME, every
 # less what the regular expression EXCEPT matches, every
 # *_test.cpp one test program NAME_test, every *_bench.cpp NAME_bench, each *_fuzz.cpp a fuzzer of its own.

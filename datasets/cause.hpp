@@ -14,15 +14,17 @@
 
 namespace greta {
 
+// `what`, `seen` and `tells` are for a person: phrase(cause.what) says them in any language.
 struct Cause {
   std::string_view name, value;  // "weight_layout", "col"
-  std::string_view stages;       // "q k v": the stages that it can break; "weight": the engine's view of weights
-  std::string_view what;         // exactly what is computed instead
-  std::string_view seen;         // where it was met, or how it comes about
-  std::string_view tells;        // which data tell it from causes that look alike
-  std::string text() const;      // "weight_layout=col"
+  std::string_view stages;   // "q k v": the stages that it can break; "weight": the engine's view of weights;
+                             // empty: it makes nothing wrong, only other than what was asked for
+  std::string_view what;     // exactly what is computed instead
+  std::string_view seen;     // where it was met, or how it comes about
+  std::string_view tells;    // which data tell it from causes that look alike
+  std::string text() const;  // "weight_layout=col"
   bool breaks(Stage) const;
-  bool breaks_weights() const;   // `stages` is "weight"
+  bool breaks_weights() const;  // `stages` is "weight"
 };
 
 std::span<const Cause> causes();

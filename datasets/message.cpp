@@ -33,4 +33,14 @@ std::string Message::text(const Translate& translate) const {
   }
 }
 
+Message joined(const std::vector<Message>& members, std::string_view separator) {
+  if (members.size() == 1) return members.front();
+  Message out;
+  for (const auto& member : members) {
+    out.pattern += (out.pattern.empty() ? "" : std::string(separator)) + "{}";
+    out.arguments.emplace_back(member);
+  }
+  return out;
+}
+
 }  // namespace greta

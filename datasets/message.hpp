@@ -35,7 +35,7 @@ struct Message {
 template <typename... Arguments>
 Message say(const char* pattern, Arguments&&... arguments) {
   Message out{pattern, {}};
-  const auto add = [&](auto&& value) {
+  [[maybe_unused]] const auto add = [&](auto&& value) {
     using Value = std::decay_t<decltype(value)>;
     if constexpr (std::is_same_v<Value, Message>)
       out.arguments.emplace_back(std::forward<decltype(value)>(value));
@@ -52,5 +52,17 @@ Message say(const char* pattern, Arguments&&... arguments) {
 
 // What is the same in every language: a name, a formula, another program's words.
 inline Message verbatim(std::string text) { return say("{}", std::move(text)); }
+
+// A list: nothing but its members and what stands between them, so that no catalogue needs it.
+Message joined(const std::vector<Message>& members, std::string_view separator);
+
+// A text of a table of literals that is shown later, by phrase(): here only marked for the catalogues. It has
+// no fields, so it has no braces either.
+consteval const char* tr_noop(const char* text) {
+  for (const char* c = text; *c; ++c)
+    if (*c == '{' || *c == '}') throw "a text of a table has no fields";
+  return text;
+}
+inline Message phrase(std::string_view marked) { return {std::string(marked), {}}; }
 
 }  // namespace greta

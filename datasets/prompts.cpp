@@ -20,6 +20,8 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMostBytes = size_t{64} << 20;  // far beyond any context: a larger "prompt" is a mistake
 
+constexpr int64_t kMostRandom = int64_t{1} << 24;  // the longest context that a model is made with
+
 constexpr std::string_view kSystemAndUser =
     "<|start_header_id|>system<|end_header_id|>\n\nYou are a helpful assistant. Answer in one short "
     "sentence.<|eot_id|>"
@@ -110,13 +112,35 @@ Prompt from_tokens(std::string_view list, const Tokenizer& tokenizer) {
   return prompt;
 }
 
+// Steele, Lea and Flood's SplitMix64: <random>'s distributions differ from library to library.
+uint64_t next_random(uint64_t& state) {
+  uint64_t z = state += 0x9e3779b97f4a7c15;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+  z = (z ^ z >> 27) * 0x94d049bb133111eb;
+  return z ^ z >> 31;
+}
+
+Prompt from_seed(std::string_view count, const Tokenizer& tokenizer, uint64_t seed) {
+  int64_t tokens = 0;
+  const auto [end, error] = std::from_chars(count.data(), count.data() + count.size(), tokens);
+  if (error != std::errc() || end != count.data() + count.size() || tokens < 1 || tokens > kMostRandom)
+    fail_usage("prompt 'random:{}' is no number of tokens from 1 to {}; write for example random:511", count,
+               kMostRandom);
+  Prompt prompt{fmt::format("random-{}", tokens), {}, {}};
+  for (int64_t i = 0; i < tokens; ++i)
+    prompt.tokens.push_back(
+        static_cast<int32_t>(next_random(seed) % static_cast<uint64_t>(tokenizer.size())));
+  return prompt;
+}
+
 }  // namespace
 
 std::span<const BuiltinPrompt> builtin_prompts() { return kBuiltins; }
 
-Prompt load_prompt(std::string_view spec, const Tokenizer& tokenizer) {
+Prompt load_prompt(std::string_view spec, const Tokenizer& tokenizer, uint64_t seed) {
   const auto behind = [&](std::string_view scheme) { return spec.substr(scheme.size()); };
   if (spec.starts_with("tokens:")) return from_tokens(behind("tokens:"), tokenizer);
+  if (spec.starts_with("random:")) return from_seed(behind("random:"), tokenizer, seed);
   if (spec.starts_with("text:")) {
     const std::string text(behind("text:"));
     const std::vector<int32_t> ids = encode_text(text, "prompt 'text:'", tokenizer);
@@ -132,7 +156,7 @@ Prompt load_prompt(std::string_view spec, const Tokenizer& tokenizer) {
     }
     known.emplace_back(builtin.id);
   }
-  fail_usage("{}; a file is given as file:PATH, literal text as text:WORDS",
+  fail_usage("{}; a file is given as file:PATH, literal text as text:WORDS, N random tokens as random:N",
              unknown_name("prompt", spec, known));
 }
 

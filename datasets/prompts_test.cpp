@@ -95,6 +95,25 @@ TEST_F(Prompts, TextAndTokens) {
   EXPECT_THAT(tokens.id, testing::MatchesRegex("tokens-[0-9a-f]+"));
 }
 
+TEST_F(Prompts, RandomTokensFollowFromTheSeed) {
+  const Prompt a = load_prompt("random:511", *tokenizer, 7);
+  EXPECT_EQ(a.id, "random-511");
+  ASSERT_EQ(a.tokens.size(), 511u);
+  EXPECT_EQ(a.tokens, load_prompt("random:511", *tokenizer, 7).tokens);
+  EXPECT_NE(a.tokens, load_prompt("random:511", *tokenizer, 8).tokens);
+  const Prompt start = load_prompt("random:3", *tokenizer, 7);
+  EXPECT_TRUE(std::equal(start.tokens.begin(), start.tokens.end(), a.tokens.begin()))
+      << "a start of the longer one";
+  // SplitMix64 of seed 1 begins with 0x910a2dec89025cc1 on every machine.
+  EXPECT_EQ(load_prompt("random:1", *tokenizer).tokens.front(),
+            static_cast<int32_t>(0x910a2dec89025cc1 % 3001));
+  const auto [least, most] = std::minmax_element(a.tokens.begin(), a.tokens.end());
+  EXPECT_GE(*least, 0);
+  EXPECT_LT(*most, 3001);
+  EXPECT_LT(*least, 300);
+  EXPECT_GT(*most, 2700);
+}
+
 TEST_F(Prompts, ErrorsAreNamed) {
   expect_error("p4_sis", ExitCode::usage, "did you mean 'p4_sys'?");
   expect_error("", ExitCode::usage, "unknown prompt ''");
@@ -108,6 +127,8 @@ TEST_F(Prompts, ErrorsAreNamed) {
   expect_error("tokens:1,,2", ExitCode::usage, "not a list of token ids");
   expect_error("tokens:1,", ExitCode::usage, "not a list of token ids");
   expect_error("tokens:1, 2", ExitCode::usage, "not a list of token ids");
+  for (const char* wrong : {"random:", "random:0", "random:-3", "random:12x", "random:99999999999"})
+    expect_error(wrong, ExitCode::usage, "is no number of tokens");
   expect_error("tokens:3001", ExitCode::bad_input, "token id 3001 of the prompt is outside");
   expect_error("tokens:-1", ExitCode::bad_input, "token id -1 of the prompt is outside");
   expect_error("tokens:99999999999999999999", ExitCode::bad_input, "token id 99999999999999999999");

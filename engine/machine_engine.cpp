@@ -51,6 +51,8 @@ struct State {
     for (const Fault& fault : faults)
       if (fault.cause->breaks_weights() && spoil_weights(weights, {&fault, 1}) == 0)
         fail_usage("fault '{}': the model has no weight that it could break", fault.text);
+    for (const Fault& fault : faults)
+      if (fault.is("route_flag")) settings.unit = Unit::automatic, settings.shape = Shape::automatic;
     if (faults.empty()) {
       launcher = std::make_unique<Launcher>(stream.get());
       return;

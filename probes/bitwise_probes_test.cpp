@@ -59,24 +59,24 @@ TEST_F(BitwiseProbes, FiniteKnowsTheMask) {
   phase.put(1, Stage::qk, tap_of(phase, Stage::qk, scores));
   const auto finding = only(probe.layer(evidence, phase, 1, {Stage::qk}));
   EXPECT_EQ(finding.status, Status::fail);
-  EXPECT_THAT(finding.message, HasSubstr("[1, 2, 1]"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("[1, 2, 1]"));
 }
 
 TEST_F(BitwiseProbes, MissingDataIsNoPass) {
   for (const std::string name : {"finite", "determinism"}) {
     const auto finding = only(ProbeRun(name).layer(evidence, phase, 0, {Stage::q}));
     EXPECT_EQ(finding.status, Status::invalid) << name;
-    EXPECT_THAT(finding.message, HasSubstr("prefill/layer_00/q did not come"));
+    EXPECT_THAT(finding.message.text(), HasSubstr("prefill/layer_00/q did not come"));
   }
   phase.put(0, Stage::q, tap_of(phase, Stage::q, values(Stage::q)));
   const auto finding = only(ProbeRun("determinism").layer(evidence, phase, 0, {Stage::q}));
   EXPECT_EQ(finding.status, Status::invalid);
-  EXPECT_THAT(finding.message, HasSubstr("of the repeated run did not come"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("of the repeated run did not come"));
 }
 
 TEST_F(BitwiseProbes, DeterminismCatchesOneBit) {
   ProbeRun probe("determinism");
-  evidence.repeat_note = "the lanes in another order (order_seed 2)";
+  evidence.repeat_note = say("the lanes in another order (order_seed {})", 2);
   auto x = values(Stage::q);
   phase.put(0, Stage::q, tap_of(phase, Stage::q, x));
   phase.put(0, Stage::q, tap_of(phase, Stage::q, x), Run::repeat);
@@ -89,7 +89,7 @@ TEST_F(BitwiseProbes, DeterminismCatchesOneBit) {
   const auto finding = only(probe.layer(evidence, phase, 1, {Stage::q}));
   EXPECT_EQ(finding.status, Status::fail) << "seed " << seed;
   EXPECT_EQ(finding.metrics.worst, static_cast<int64_t>(at));
-  EXPECT_THAT(finding.message, testing::AllOf(HasSubstr("order_seed 2"), HasSubstr("barrier")));
+  EXPECT_THAT(finding.message.text(), testing::AllOf(HasSubstr("order_seed 2"), HasSubstr("barrier")));
 }
 
 TEST_F(BitwiseProbes, DeterminismTakesTheSameNanForTheSame) {

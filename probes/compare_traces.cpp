@@ -24,7 +24,7 @@ Finding finding_of(const TraceKey& key) {
 
 Finding missing(const TraceKey& key, std::string_view where) {
   Finding finding = finding_of(key);
-  finding.message = fmt::format("{} is only in trace {}", key.path(), where);
+  finding.message = say("{} is only in trace {}", key.path(), where);
   return finding;
 }
 
@@ -48,21 +48,21 @@ void check_tokens_known(const std::string& prompt, const RunIdentity& a, const R
           identity == &a ? "A" : "B", prompt);
 }
 
-Finding invalid(std::string message) {
+Finding invalid(Message message) {
   Finding finding{.probe = "compare"};
   finding.message = std::move(message);
   return finding;
 }
 
 // What must agree before any number is looked at; empty when it does.
-std::string difference(const TraceRecord& a, const TraceRecord& b) {
+Message difference(const TraceRecord& a, const TraceRecord& b) {
   if (a.tensor->shape() != b.tensor->shape())
-    return fmt::format("shape {} in A, {} in B", to_string(a.tensor->shape()), to_string(b.tensor->shape()));
+    return say("shape {} in A, {} in B", to_string(a.tensor->shape()), to_string(b.tensor->shape()));
   if (a.tensor->dtype() != b.tensor->dtype())
-    return fmt::format("type {} in A, {} in B", name_of(a.tensor->dtype()), name_of(b.tensor->dtype()));
-  if (a.axes != b.axes) return fmt::format("axes {} in A, {} in B", a.axes, b.axes);
-  if (a.window != b.window) return fmt::format("window '{}' in A, '{}' in B", a.window, b.window);
-  return "";
+    return say("type {} in A, {} in B", name_of(a.tensor->dtype()), name_of(b.tensor->dtype()));
+  if (a.axes != b.axes) return say("axes {} in A, {} in B", a.axes, b.axes);
+  if (a.window != b.window) return say("window '{}' in A, '{}' in B", a.window, b.window);
+  return {};
 }
 
 std::vector<float> widened(const Tensor& tensor) {
@@ -100,22 +100,22 @@ Finding compare_pair(const TraceRecord& a, const TraceRecord& b, const TraceTole
   finding.reason = tolerance.text();
   if (a.positions != b.positions)
     fail_invalid("{} is of different positions in the two traces", a.key.path());
-  if (const std::string what = difference(a, b); !what.empty()) {
-    finding.message = fmt::format("{} cannot be compared: {}", a.key.path(), what);
+  if (const Message what = difference(a, b); !what.empty()) {
+    finding.message = say("{} cannot be compared: {}", a.key.path(), what);
     return finding;
   }
   if (a.tensor->size() == 0) {
-    finding.message = fmt::format("{} is empty in both traces", a.key.path());
+    finding.message = say("{} is empty in both traces", a.key.path());
     return finding;
   }
   const auto x = widened(*a.tensor), y = widened(*b.tensor);
   finding.metrics = compare(x, y, tolerances(y, b.tensor->dtype(), tolerance));
   finding.status = finding.metrics.pass() ? Status::pass : Status::fail;
   if (finding.status == Status::fail)
-    finding.message = fmt::format(
-        "{} of {} elements of {} differ by more than {}; the worst at {}: {} in A, {} in B",
-        finding.metrics.out_of_bound, finding.metrics.count, a.key.path(), tolerance.text(),
-        to_string(finding.worst_index()), finding.metrics.worst_actual, finding.metrics.worst_expected);
+    finding.message =
+        say("{} of {} elements of {} differ by more than {}; the worst at {}: {} in A, {} in B",
+            finding.metrics.out_of_bound, finding.metrics.count, a.key.path(), tolerance.text(),
+            to_string(finding.worst_index()), finding.metrics.worst_actual, finding.metrics.worst_expected);
   return finding;
 }
 
@@ -160,11 +160,11 @@ std::vector<Finding> compare_traces(const TraceReader& a, const TraceReader& b, 
   for (const auto& key : b.keys())
     if (!paired.contains(key)) findings.push_back(missing(key, "B"));
   if (paired.empty())
-    findings.push_back(invalid("the traces have no tensor in common, so there is nothing to compare"));
+    findings.push_back(invalid(say("the traces have no tensor in common, so there is nothing to compare")));
   for (const auto* trace : {&a, &b})
     if (!trace->complete())
-      findings.push_back(invalid(
-          fmt::format("trace {} was cut short (complete = 0); run it again", trace == &a ? "A" : "B")));
+      findings.push_back(
+          invalid(say("trace {} was cut short (complete = 0); run it again", trace == &a ? "A" : "B")));
   return findings;
 }
 

@@ -71,7 +71,7 @@ TEST_F(CompareTraces, OneElementIsSeenAndNamed) {
   EXPECT_EQ(worst_of(findings), Status::fail);
   ASSERT_EQ(findings[1].stage, "q");
   EXPECT_EQ(findings[1].status, Status::fail);
-  EXPECT_THAT(findings[1].message, HasSubstr("[2, 3, 4]"));
+  EXPECT_THAT(findings[1].message.text(), HasSubstr("[2, 3, 4]"));
   EXPECT_EQ(findings[1].metrics.out_of_bound, 1);
   const auto status = [&](const char* tolerance) {
     return worst_of(compare_traces(a, b, {.tolerance = TraceTolerance::parse(tolerance)}));
@@ -105,7 +105,7 @@ TEST_F(CompareTraces, MissingTensorsAreInvalid) {
     const auto only =
         std::find_if(findings.begin(), findings.end(), [](auto& f) { return f.status == Status::invalid; });
     EXPECT_EQ(only->stage, "q");
-    EXPECT_THAT(only->message, HasSubstr(std::string("layer_02/q is only in ") + where));
+    EXPECT_THAT(only->message.text(), HasSubstr(std::string("layer_02/q is only in ") + where));
   }
   const auto& empty = write("c.h5", {});
   const auto nothing = compare_traces(empty, empty);
@@ -126,7 +126,7 @@ TEST_F(CompareTraces, ShapesTypesAndWindowsAreInvalid) {
     const auto findings = compare_traces(*plain, *other);
     EXPECT_EQ(findings.size(), 1u);
     EXPECT_EQ(findings[0].status, Status::invalid);
-    return findings[0].message;
+    return findings[0].message.text();
   };
   EXPECT_THAT(message(one([](TraceRecord& r) {
                 r.tensor = index_coded(DType::f32, {5, 3, 7});
@@ -162,7 +162,7 @@ TEST_F(CompareTraces, ATraceCutShortIsInvalid) {
   }
   const auto findings = compare_traces(a, TraceReader(folder.file("b.h5")));
   EXPECT_EQ(worst_of(findings), Status::invalid);
-  EXPECT_THAT(findings.back().message, HasSubstr("trace B was cut short"));
+  EXPECT_THAT(findings.back().message.text(), HasSubstr("trace B was cut short"));
 }
 
 TEST(TraceToleranceTest, ParsesStrictly) {

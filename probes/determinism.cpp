@@ -29,17 +29,18 @@ struct Determinism {
     finding.shape = first.tensor->shape();
     finding.reason = "bitwise";
     if (first.kernel != again.kernel)
-      throw Missing(fmt::format("the repeat ran another kernel: {}, then {}", first.kernel, again.kernel));
+      throw Missing(say("the repeat ran another kernel: {}, then {}", first.kernel, again.kernel));
     finding.metrics.count = first.tensor->size();
     if (std::memcmp(first.tensor->data(), again.tensor->data(), first.tensor->bytes()) == 0) return;
     finding.metrics = compare(first.f32(), again.f32(), {});
     finding.status = Status::fail;
-    const std::string note = at.evidence.repeat_note.empty() ? "" : " with " + at.evidence.repeat_note;
-    finding.message = fmt::format(
-        "the same call again{} gives other bits: {} of {} values differ, worst at {}: {:.9g}, then {:.9g}; "
-        "a barrier may be missing, or memory is read that nothing wrote",
-        note, finding.metrics.out_of_bound, finding.metrics.count, to_string(finding.worst_index()),
-        finding.metrics.worst_actual, finding.metrics.worst_expected);
+    const Message& note = at.evidence.repeat_note;
+    const Message how = note.empty() ? say("the same call again") : say("the same call again with {}", note);
+    finding.message =
+        say("{} gives other bits: {} of {} values differ, worst at {}: {:.9g}, then {:.9g}; "
+            "a barrier may be missing, or memory is read that nothing wrote",
+            how, finding.metrics.out_of_bound, finding.metrics.count, to_string(finding.worst_index()),
+            finding.metrics.worst_actual, finding.metrics.worst_expected);
   }
 };
 

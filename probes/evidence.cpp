@@ -15,7 +15,14 @@ std::vector<int32_t> expected_positions(const Phase& phase, Stage stage) {
   return positions;
 }
 
+std::string numbers(const std::vector<int32_t>& tokens) { return fmt::format("{}", fmt::join(tokens, ",")); }
+
 }  // namespace
+
+Message message_of(const std::exception& error) {
+  const auto* missing = dynamic_cast<const Missing*>(&error);
+  return missing ? missing->message : verbatim(error.what());
+}
 
 std::string Place::text() const {
   return layer < 0 ? fmt::format("{}/{}", phase, name_of(stage))
@@ -41,24 +48,25 @@ bool Phase::has(int layer, Stage stage, Run run) const {
 
 const Tap& Phase::tap(int layer, Stage stage, Run run) const {
   const std::lock_guard lock(mutex_);
-  const std::string where =
-      fmt::format("{}{}", Place{name, layer, stage}.text(), run == Run::repeat ? " of the repeated run" : "");
+  const std::string place = Place{name, layer, stage}.text();
+  const Message where = run == Run::repeat ? say("{} of the repeated run", place) : verbatim(place);
   auto it = taps_.find({run, layer, stage});
   if (it == taps_.end() && run == Run::first && source_.has && source_.has(layer, stage))
     it = taps_.emplace(Key{run, layer, stage}, source_.read(layer, stage)).first;
-  if (it == taps_.end()) throw Missing(fmt::format("{} did not come from the engine", where));
-  if (duplicates_.contains(it->first)) throw Missing(fmt::format("{} came twice from the engine", where));
+  if (it == taps_.end()) throw Missing(say("{} did not come from the engine", where));
+  if (duplicates_.contains(it->first)) throw Missing(say("{} came twice from the engine", where));
   const Tap& tap = it->second;
   const auto shape = shape_of(stage, sizes);
-  if (!tap.tensor || tap.tensor->shape() != shape)
-    throw Missing(fmt::format("{} has shape {}, the plan says {}", where,
-                              tap.tensor ? to_string(tap.tensor->shape()) : "nothing", to_string(shape)));
+  if (!tap.tensor) throw Missing(say("{} came without a tensor", where));
+  if (tap.tensor->shape() != shape)
+    throw Missing(
+        say("{} has shape {}, the plan says {}", where, to_string(tap.tensor->shape()), to_string(shape)));
   if (!tap.tokens.empty() && tap.tokens != call.tokens)
-    throw Missing(fmt::format("{} is of other tokens than the plan's: the engine ran {}, the plan says {}",
-                              where, fmt::join(tap.tokens, ","), fmt::join(call.tokens, ",")));
+    throw Missing(say("{} is of other tokens than the plan's: the engine ran {}, the plan says {}", where,
+                      numbers(tap.tokens), numbers(call.tokens)));
   if (tap.positions != expected_positions(*this, stage))
-    throw Missing(fmt::format("{} does not lie at the positions of the plan ({} from {} on)", where,
-                              over_cache(stage) ? sizes.T : sizes.S, over_cache(stage) ? 0 : call.start));
+    throw Missing(say("{} does not lie at the positions of the plan ({} from {} on)", where,
+                      over_cache(stage) ? sizes.T : sizes.S, over_cache(stage) ? 0 : call.start));
   return tap;
 }
 
@@ -67,18 +75,21 @@ void Phase::forget(int layer, std::span<const Stage> stages, Run run) {
   for (const Stage stage : stages) taps_.erase({run, layer, stage});
 }
 
-void Phase::declare(int layer, Stage stage, std::string contract) {
+void Phase::declare(int layer, Stage stage, std::string contract, std::string kernel) {
   const std::lock_guard lock(mutex_);
-  contracts_[{layer, stage}] = std::move(contract);
+  declared_[{layer, stage}] = {std::move(contract), std::move(kernel)};
 }
 
-std::string Phase::contract(int layer, Stage stage) const {
+const Phase::Declared& Phase::declared(int layer, Stage stage) const {
   const std::lock_guard lock(mutex_);
-  const auto it = contracts_.find({layer, stage});
-  if (it == contracts_.end())
-    throw Missing(fmt::format("the engine declared no contract for {}", Place{name, layer, stage}.text()));
+  const auto it = declared_.find({layer, stage});
+  if (it == declared_.end())
+    throw Missing(say("the engine declared no contract for {}", Place{name, layer, stage}.text()));
   return it->second;
 }
+
+std::string Phase::contract(int layer, Stage stage) const { return declared(layer, stage).contract; }
+std::string Phase::kernel(int layer, Stage stage) const { return declared(layer, stage).kernel; }
 
 void Phase::read_from(Source source) {
   const std::lock_guard lock(mutex_);
@@ -107,12 +118,12 @@ const Phase* Evidence::find(const std::string& name) const {
 
 const Phase& Evidence::phase(const std::string& name) const {
   if (const Phase* found = find(name)) return *found;
-  throw Missing(fmt::format("phase {} did not run", name));
+  throw Missing(say("phase {} did not run", name));
 }
 
 const ChainedRows& Evidence::chained_rows(const Place& place) const {
   const auto it = chained.find(place);
-  if (it == chained.end()) throw Missing(fmt::format("the chained reference has no {}", place.text()));
+  if (it == chained.end()) throw Missing(say("the chained reference has no {}", place.text()));
   return it->second;
 }
 

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "datasets/message.hpp"
 #include "datasets/stage.hpp"
 #include "datasets/tensor.hpp"
 #include "reference/reference.hpp"
@@ -22,8 +23,12 @@
 namespace greta::probes {
 
 struct Missing : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit Missing(Message what_is_missing)
+      : std::runtime_error(what_is_missing.text()), message(std::move(what_is_missing)) {}
+  Message message;
 };
+// What an exception says: a Missing in any language, any other in the words of whoever threw it.
+Message message_of(const std::exception&);
 
 // One tensor that the engine delivered.
 struct Tap {
@@ -65,6 +70,7 @@ class Phase {
     int32_t top1 = -1;          // by the engine's argmax kernel
   };
   std::optional<Outcome> outcome, repeated, untapped;  // set when the call has returned
+  std::map<std::string, Outcome> selected;             // with some taps alone: "layer 3", "stage softmax"
 
   void put(int layer, Stage stage, Tap tap, Run run = Run::first);
   // Throws Missing when it did not come, came twice, or has another shape or other positions than the plan
@@ -72,9 +78,11 @@ class Phase {
   const Tap& tap(int layer, Stage stage, Run run = Run::first) const;
   bool has(int layer, Stage stage, Run run = Run::first) const;
   void forget(int layer, std::span<const Stage> stages, Run run);  // releases their tensors
-  // The contract that a stage declared in this call, also where its tensor was not kept.
-  void declare(int layer, Stage stage, std::string contract);
-  std::string contract(int layer, Stage stage) const;
+  // The contract that a stage declared in this call and the kernel that ran, also where its tensor was not
+  // kept.
+  void declare(int layer, Stage stage, std::string contract, std::string kernel = {});
+  std::string contract(int layer, Stage stage) const;  // Missing
+  std::string kernel(int layer, Stage stage) const;    // Missing
   // Where tensors of the first run that were not put come from, each when it is first asked for.
   struct Source {
     std::function<bool(int layer, Stage)> has;
@@ -94,7 +102,11 @@ class Phase {
   mutable std::map<Key, Tap> taps_;
   std::set<Key> duplicates_;
   Source source_;
-  std::map<std::pair<int, Stage>, std::string> contracts_;
+  struct Declared {
+    std::string contract, kernel;
+  };
+  const Declared& declared(int layer, Stage stage) const;
+  std::map<std::pair<int, Stage>, Declared> declared_;
 };
 
 // The rows that the chained reference keeps for the end of a case: the last row of a stage [S, …], the whole
@@ -107,7 +119,8 @@ struct Evidence {
   std::string prompt, arm;
   const reference::Model* model = nullptr;
   uint64_t seed = 1;
-  std::string repeat_note;  // how the repeat differed: "lanes in another order (order_seed 7)"
+  int64_t keys_window = 0;  // the arm's instrument looks at so many keys only; 0: at all of them
+  Message repeat_note;      // how the repeat differed: "lanes in another order (order_seed 7)"
   std::list<Phase> phases;  // in the order of the calls; addresses stay
   std::map<Place, ChainedRows> chained;
 

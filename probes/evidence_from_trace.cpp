@@ -82,12 +82,14 @@ class Rebuilt {
 
 }  // namespace
 
-TraceEvidence::TraceEvidence(const TraceReader& trace, const GgufFile& file, const reference::Model& model)
+TraceEvidence::TraceEvidence(const TraceReader& trace, const GgufFile& file, const reference::Model& model,
+                             const std::string& digest)
     : trace_(trace), model_(model) {
-  const auto& wanted = trace.identity().model_digest;
+  const auto& wanted = digest.empty() ? trace.identity().model_digest : digest;
   if (file.digest() != wanted)
     fail_invalid("the trace is of a model with digest {}; {} has {}: name the right one with --model", wanted,
                  file.path(), file.digest());
+  of_first_arm_ = wanted == trace.identity().model_digest;
   for (const auto& key : trace.keys())
     if (key.prompt != kWeights) phases_[{key.prompt, key.arm}].insert(key.phase);
 }
@@ -103,7 +105,7 @@ std::shared_ptr<const Evidence> TraceEvidence::of(const std::string& prompt, con
   const auto& prompts = trace_.identity().prompt_tokens;
   const auto tokens = prompts.find(prompt);
   if (phases == phases_.end() || tokens == prompts.end() || tokens->second.empty())
-    throw Missing(fmt::format("the trace has no tensors of {}/{}", prompt, arm));
+    throw Missing(say("the trace has no tensors of {}/{}", prompt, arm));
   auto evidence = std::make_shared<Evidence>();
   evidence->prompt = prompt;
   evidence->arm = arm;
@@ -121,8 +123,10 @@ std::shared_ptr<const Evidence> TraceEvidence::of(const std::string& prompt, con
 
 Tap TraceEvidence::weight(const std::string& arm, const std::string& gguf_name) const {
   for (const std::string& whose : {arm, std::string()})
-    if (const TraceKey key{kWeights, whose, "", -1, gguf_name}; trace_.contains(key)) return read(key);
-  throw Missing(fmt::format("weight {} is not in the trace", gguf_name));
+    if (const TraceKey key{kWeights, whose, "", -1, gguf_name};
+        (of_first_arm_ || !whose.empty()) && trace_.contains(key))
+      return read(key);
+  throw Missing(say("weight {} is not in the trace", gguf_name));
 }
 
 }  // namespace greta::probes

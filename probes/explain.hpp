@@ -33,11 +33,11 @@ struct Hypotheses {
   std::function<std::vector<const Cause*>(Stage)> of_stage = reference::hypotheses_for;
   std::function<std::vector<const Cause*>()> of_weights = reference::weight_hypotheses;
   std::function<std::optional<reference::Bounded>(const reference::Observation&,
-                                                  std::span<const Cause* const>, std::string* why)>
+                                                  std::span<const Cause* const>, Message* why)>
       suppose = reference::suppose;
   std::function<std::optional<reference::Bounded>(const reference::Model&, const std::string& gguf_name,
                                                   const reference::Contract&, std::span<const Cause* const>,
-                                                  std::string* why)>
+                                                  Message* why)>
       suppose_weight = reference::suppose_weight;
 };
 

@@ -10,51 +10,78 @@
 namespace greta::probes {
 namespace {
 
-std::string joined(const std::vector<Trial>& trials, std::string_view separator) {
-  std::string out;
-  for (const auto& trial : trials) out += (out.empty() ? "" : std::string(separator)) + trial.text();
+// "a, b and c"
+Message listed(const std::vector<Trial>& trials) {
+  std::vector<Message> names;
+  for (const auto& trial : trials) names.push_back(verbatim(trial.text()));
+  if (names.size() < 2) return joined(names, ", ");
+  const Message last = names.back();
+  names.pop_back();
+  return say("{} and {}", joined(names, ", "), last);
+}
+
+Message meaning(const Trial& trial) {
+  Message out;
+  for (const auto& cause : trial.causes) {
+    const Message what = phrase(find_cause(cause).what);
+    out = out.empty() ? what : say("{}; and {}", out, what);
+  }
   return out;
 }
 
-std::string meaning(const Trial& trial) {
-  std::string out;
-  for (const auto& cause : trial.causes)
-    out += (out.empty() ? "" : "; and ") + std::string(find_cause(cause).what);
-  return out;
+Message in_places(const Explanation& e) {
+  if (e.tensors == 1) return say("the failing tensor is inside its error bound");
+  if (e.tried == 1)
+    return say("the one of {} failing tensors that was tried is inside its error bound", e.tensors);
+  return e.tried < e.tensors ? say("the {} of {} failing tensors that were tried are inside its error bound",
+                                   e.tried, e.tensors)
+                             : say("all {} failing tensors are inside its error bound", e.tensors);
 }
 
-std::string in_places(const Explanation& explanation) {
-  if (explanation.tensors == 1) return "the failing tensor";
-  return explanation.tried < explanation.tensors ? fmt::format("the {} of {} failing tensors that were tried",
-                                                               explanation.tried, explanation.tensors)
-                                                 : fmt::format("all {} failing tensors", explanation.tensors);
-}
-
-std::string next_best(const Explanation& explanation) {
-  if (explanation.excluded.empty()) return {};
-  const Trial& best = explanation.excluded.front();
-  return fmt::format(
-      "; the next best, {}, is off by {}", best.text(),
-      std::isfinite(best.ratio) ? fmt::format("{:.3g} times its own", best.ratio) : "more than any bound");
+Message in_places_of_each(const Explanation& e) {
+  if (e.tensors == 1) return say("the failing tensor is inside the error bound of each");
+  if (e.tried == 1)
+    return say("the one of {} failing tensors that was tried is inside the error bound of each", e.tensors);
+  return e.tried < e.tensors
+             ? say("the {} of {} failing tensors that were tried are inside the error bound of each", e.tried,
+                   e.tensors)
+             : say("all {} failing tensors are inside the error bound of each", e.tensors);
 }
 
 // Weights with one answer share an explanation.
-std::string subject(const Explanation& explanation) {
+Message subject(const Explanation& explanation) {
   const bool several = explanation.stage.starts_with("weight/") && explanation.places.size() > 1;
-  return several ? fmt::format("{} and {} more", explanation.stage, explanation.places.size() - 1)
-                 : explanation.stage;
+  return several ? say("{} and {} more", explanation.stage, explanation.places.size() - 1)
+                 : verbatim(explanation.stage);
+}
+
+Message explained(const Explanation& e) {
+  const Trial& cause = e.fitting.front();
+  if (!e.observed.empty())
+    return say("{} fits what was observed: {}. It is not proved: {}.", cause.text(), e.observed, e.tells);
+  const Message fits = say("{} explains {} ({}): {} (worst ratio {:.2g})", cause.text(), subject(e),
+                           meaning(cause), in_places(e), cause.ratio);
+  if (e.excluded.empty()) return say("{}.", fits);
+  const Trial& next = e.excluded.front();
+  return std::isfinite(next.ratio)
+             ? say("{}; the next best, {}, is off by {:.3g} times its own.", fits, next.text(), next.ratio)
+             : say("{}; the next best, {}, is off by more than any bound.", fits, next.text());
 }
 
 // The best that was excluded, said so that nobody takes it for a cause.
-std::string best_misfit(const Explanation& explanation) {
-  if (explanation.excluded.empty()) return "no known cause could be tested";
-  const Trial& best = explanation.excluded.front();
-  const std::string pairs =
-      explanation.pairs == 0 ? "" : fmt::format(", and no pair of them ({} tried),", explanation.pairs);
-  const std::string misfit = std::isfinite(best.ratio)
-                                 ? fmt::format("the smallest misfit, {:.3g} times the bound,", best.ratio)
-                                 : std::string("the smallest misfit, beyond any bound,");
-  return fmt::format("no known cause{} predicts it within its error bound; {} is no cause", pairs, misfit);
+Message unexplained(const Explanation& e) {
+  if (!e.observed.empty()) return say("{} is unexplained: {}.", e.stage, e.observed);
+  if (e.excluded.empty()) return say("{} is unexplained: no known cause could be tested.", e.stage);
+  const Message nobody =
+      e.pairs == 0 ? say("no known cause predicts it within its error bound")
+                   : say("no known cause, and no pair of them ({} tried), predicts it within its error bound",
+                         e.pairs);
+  const double misfit = e.excluded.front().ratio;
+  return std::isfinite(misfit)
+             ? say("{} is unexplained: {}; the smallest misfit, {:.3g} times the bound, is no cause.",
+                   e.stage, nobody, misfit)
+             : say("{} is unexplained: {}; the smallest misfit, beyond any bound, is no cause.", e.stage,
+                   nobody);
 }
 
 }  // namespace
@@ -77,24 +104,17 @@ double Explanation::margin() const {
   return excluded.empty() ? std::numeric_limits<double>::infinity() : excluded.front().ratio;
 }
 
-std::string Explanation::conclusion() const {
+Message Explanation::conclusion() const {
   switch (answer) {
     case Answer::explained:
-      if (!observed.empty())
-        return fmt::format("{} fits what was observed: {}. It is not proved: {}.", fitting.front().text(),
-                           observed, tells);
-      return fmt::format("{} explains {} ({}): {} {} inside its error bound (worst ratio {:.2g}){}.",
-                         fitting.front().text(), subject(*this), meaning(fitting.front()), in_places(*this),
-                         tensors == 1 ? "is" : "are", fitting.front().ratio, next_best(*this));
+      return explained(*this);
     case Answer::indistinguishable:
-      return fmt::format("{} cannot be told apart on {}: {} {} inside the error bound of each. {}",
-                         joined(fitting, " and "), subject(*this), in_places(*this),
-                         tensors == 1 ? "is" : "are", tells);
+      return say("{} cannot be told apart on {}: {}. {}", listed(fitting), subject(*this),
+                 in_places_of_each(*this), tells);
     case Answer::unexplained:
       break;
   }
-  if (!observed.empty()) return fmt::format("{} is unexplained: {}.", stage, observed);
-  return fmt::format("{} is unexplained: {}.", stage, best_misfit(*this));
+  return unexplained(*this);
 }
 
 }  // namespace greta::probes

@@ -1,6 +1,7 @@
 #include "probes/finding.hpp"
 
 #include <fmt/format.h>
+#include <fnmatch.h>
 
 #include <algorithm>
 #include <cmath>
@@ -77,6 +78,11 @@ VerdictRow to_row(const Finding& finding) {
           .bias_z = m.bias_z,
           .actual = m.worst_actual,
           .expected = m.worst_expected};
+}
+
+bool matches(std::string_view pattern, const std::string& key) {
+  if (pattern.find_first_of("*?") == std::string_view::npos) return key.find(pattern) != std::string::npos;
+  return fnmatch(std::string(pattern).c_str(), key.c_str(), FNM_NOESCAPE) == 0;
 }
 
 }  // namespace greta::probes

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "datasets/message.hpp"
 #include "datasets/trace.hpp"
 #include "probes/compare.hpp"
 
@@ -30,8 +31,8 @@ struct Figure {
 };
 
 // Elements by |error| / bound. Bin 0: no error at all; bin b of 1 to 16: from 2^(b - 14) to below 2^(b - 13),
-// the first of them all that is smaller, too; bin 17: 8 and above, infinity and NaN. So bins 14 and up are out
-// of bound (1 exactly is in).
+// the first of them all that is smaller, too; bin 17: 8 and above, infinity and NaN. So bins 14 and up are
+// out of bound (1 exactly is in).
 inline constexpr int kRatioBins = 18;
 using RatioHistogram = std::vector<int64_t>;
 int ratio_bin(double ratio);
@@ -46,8 +47,8 @@ struct Finding {
   Metrics metrics;             // count = 0 when there was nothing to compare element by element
   std::vector<int64_t> shape;  // of the tensor, so that `metrics.worst` can be unravelled
   std::string kernel, contract;
-  std::string reason;       // the bound's reason: contract, n, norm
-  std::string message;      // one sentence for a person; required unless pass
+  std::string reason;  // the bound's reason: contract, n, norm
+  Message message;     // one sentence for a person; required unless pass
   // Chained findings of the residual stream (ffn_residual) and of the logits: the largest bound ratio of each
   // row, and the position of the first row. Empty elsewhere.
   std::vector<float> row_ratio;
@@ -63,5 +64,8 @@ struct Finding {
 };
 
 VerdictRow to_row(const Finding&);
+
+// A part of a finding's key, or a glob (with * or ?) of all of it.
+bool matches(std::string_view pattern, const std::string& key);
 
 }  // namespace greta::probes

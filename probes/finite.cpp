@@ -38,8 +38,8 @@ struct Finite {
     m.non_finite_mismatch = m.out_of_bound;
     if (m.count == 0 || m.out_of_bound == 0) return;
     finding.status = Status::fail;
-    finding.message = fmt::format("{} NaN and {} infinite values of {}; the first at {}", m.nan_count,
-                                  m.inf_count, m.count, to_string(finding.worst_index()));
+    finding.message = say("{} NaN and {} infinite values of {}; the first at {}", m.nan_count, m.inf_count,
+                          m.count, to_string(finding.worst_index()));
   }
 
   // A score [S, H, T] of a key that is later than the query.

@@ -14,16 +14,16 @@ void settle(Finding& finding) {
   if (finding.status != Status::invalid || !finding.message.empty()) return;  // the probe has decided
   const Metrics& m = finding.metrics;
   if (m.count == 0) {
-    finding.message = "nothing was compared";
+    finding.message = say("nothing was compared");
     return;
   }
   finding.status = m.pass() ? Status::pass : Status::fail;
   if (m.pass()) return;
-  finding.message = fmt::format(
-      "{} of {} elements are out of bound; worst at {}: {:.9g}, reference {:.9g} (bound {:.3g}, "
-      "ratio {:.3g})",
-      m.out_of_bound, m.count, to_string(finding.worst_index()), m.worst_actual, m.worst_expected,
-      m.worst_bound, m.bound_ratio);
+  finding.message =
+      say("{} of {} elements are out of bound; worst at {}: {:.9g}, reference {:.9g} (bound {:.3g}, "
+          "ratio {:.3g})",
+          m.out_of_bound, m.count, to_string(finding.worst_index()), m.worst_actual, m.worst_expected,
+          m.worst_bound, m.bound_ratio);
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ void Judge::judge(Finding finding, const Compare& compare) {
       const std::exception& error) {  // Missing, a contract that cannot be read, tensors of different sizes
     finding.status = Status::invalid;
     finding.metrics = {};
-    finding.message = error.what();
+    finding.message = message_of(error);
   }
   findings_.push_back(std::move(finding));
   ++made_;
@@ -73,8 +73,8 @@ void compare_with(Finding& finding, const Tap& tap, std::span<const double> valu
   finding.contract = tap.contract;
   finding.shape = tap.tensor->shape();
   if (tap.tensor->size() != static_cast<int64_t>(value.size()))
-    throw Missing(fmt::format("the engine's tensor has shape {}, the reference has {} values",
-                              to_string(finding.shape), value.size()));
+    throw Missing(say("the engine's tensor has shape {}, the reference has {} values",
+                      to_string(finding.shape), value.size()));
   finding.metrics = compare(tap.f32(), value, expected, certain);
 }
 

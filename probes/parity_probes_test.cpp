@@ -29,6 +29,17 @@ const reference::Model& tiny_model() {
   return model;
 }
 
+std::string figure_text(const Finding& finding, std::string_view name) {
+  for (const auto& figure : finding.figures)
+    if (figure.name == name) return figure.text;
+  return "no figure";
+}
+double figure_value(const Finding& finding, std::string_view name) {
+  for (const auto& figure : finding.figures)
+    if (figure.name == name) return figure.value;
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
 struct ParityProbes : testing::Test {
   ParityProbes() : seed(test_seed()), random(seed) {
     RecordProperty("seed", std::to_string(seed));
@@ -85,7 +96,7 @@ TEST(RatioBin, CutsAtPowersOfTwo) {
 
 TEST_F(LocalParity, PassesTheRightSumAndSaysHowFitTheReferenceIs) {
   const auto finding = judged(sum);
-  EXPECT_EQ(finding.status, Status::pass) << finding.message << " seed " << seed;
+  EXPECT_EQ(finding.status, Status::pass) << finding.message.text() << " seed " << seed;
   EXPECT_EQ(finding.metrics.count, static_cast<int64_t>(sum.size()));
   EXPECT_THAT(finding.reason, HasSubstr("the reference is within"));
 }
@@ -117,7 +128,7 @@ TEST_F(LocalParity, MissingOperandsAndStrangeContractsAreNoVerdict) {
   other.put(0, Stage::attn_residual, tap_of(other, Stage::attn_residual, sum));
   const auto finding = only(ProbeRun("stage_parity").layer(bare, other, 0, {Stage::attn_residual}));
   EXPECT_EQ(finding.status, Status::invalid);
-  EXPECT_THAT(finding.message, HasSubstr("did not come from the engine"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("did not come from the engine"));
 }
 
 TEST_F(LocalParity, Weights) {
@@ -135,7 +146,7 @@ TEST_F(LocalParity, Weights) {
     return only(probe.weight(tiny_model(), name, &tap));
   };
   const auto good = deliver();
-  EXPECT_EQ(good.status, Status::pass) << good.message;
+  EXPECT_EQ(good.status, Status::pass) << good.message.text();
   EXPECT_EQ(good.stage, "weight/" + name);
   const size_t at = any(values.size() - 1);
   values[at] = values[at] * 1.001f + 1e-6f;
@@ -217,7 +228,18 @@ TEST_F(PhaseParityTest, PassesWithinTheSumOfBothEnvelopes) {
   const size_t at = any(8);
   a[at] += 0.9e-3f;
   b[at] -= 0.9e-3f;
-  EXPECT_EQ(judged(a, b).status, Status::pass) << "seed " << seed;
+  const auto finding = judged(a, b);
+  EXPECT_EQ(finding.status, Status::pass) << "seed " << seed;
+  EXPECT_EQ(figure_text(finding, "wrong_side"), "neither");
+}
+
+// Both phases agree, and both are wrong: parity passes, and says so in its figures.
+TEST_F(PhaseParityTest, TwoWrongSidesMayAgree) {
+  auto bad = truth;
+  bad[any(8)] += 0.01f;
+  const auto finding = judged(bad, bad);
+  EXPECT_EQ(finding.status, Status::pass);
+  EXPECT_EQ(figure_text(finding, "wrong_side"), "both");
 }
 
 TEST_F(PhaseParityTest, SaysThatDecodeIsWrong) {
@@ -225,20 +247,29 @@ TEST_F(PhaseParityTest, SaysThatDecodeIsWrong) {
   bad[any(8)] += 0.01f;
   const auto finding = judged(truth, bad);
   EXPECT_EQ(finding.status, Status::fail);
-  EXPECT_THAT(finding.message, HasSubstr("decode0 is the wrong side"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("decode0 is the wrong side"));
+  EXPECT_EQ(figure_text(finding, "wrong_side"), "decode");
+  EXPECT_GT(figure_value(finding, "ratio_decode"), 1);
+  EXPECT_LE(figure_value(finding, "ratio_prefill"), 1);
+  EXPECT_NEAR(figure_value(finding, "mae"), 0.01 / 8, 1e-6);
+  EXPECT_NEAR(figure_value(finding, "max_abs"), 0.01, 1e-6);
 }
 
 TEST_F(PhaseParityTest, SaysThatPrefillIsWrong) {
   auto bad = truth;
   bad[any(8)] += 0.01f;
-  EXPECT_THAT(judged(bad, truth).message, HasSubstr("prefill is the wrong side"));
+  const auto finding = judged(bad, truth);
+  EXPECT_THAT(finding.message.text(), HasSubstr("prefill is the wrong side"));
+  EXPECT_EQ(figure_text(finding, "wrong_side"), "prefill");
 }
 
 TEST_F(PhaseParityTest, SaysThatBothAreWrong) {
   auto up = truth, down = truth;
   up[3] += 0.01f;
   down[3] -= 0.01f;
-  EXPECT_THAT(judged(up, down).message, HasSubstr("both sides are wrong"));
+  const auto finding = judged(up, down);
+  EXPECT_THAT(finding.message.text(), HasSubstr("both sides are wrong"));
+  EXPECT_EQ(figure_text(finding, "wrong_side"), "both");
 }
 
 TEST_F(PhaseParityTest, OtherTokensOrMissingSidesAreNoVerdict) {
@@ -252,7 +283,7 @@ TEST_F(PhaseParityTest, OtherTokensOrMissingSidesAreNoVerdict) {
   other.add("decode0", {{4}, 2}, one());
   const auto finding = only(ProbeRun("phase_parity").whole_case(other, {{"decode0", 0, Stage::attn_norm}}));
   EXPECT_EQ(finding.status, Status::invalid);
-  EXPECT_THAT(finding.message, HasSubstr("not of the same token"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("not of the same token"));
 }
 
 struct Top1Test : ParityProbes {
@@ -292,25 +323,29 @@ struct Top1Test : ParityProbes {
 
 TEST_F(Top1Test, PassesWhenAllAgree) {
   const auto finding = judged(logits, static_cast<int32_t>(best));
-  EXPECT_EQ(finding.status, Status::pass) << finding.message;
+  EXPECT_EQ(finding.status, Status::pass) << finding.message.text();
   EXPECT_TRUE(finding.message.empty());
+  EXPECT_EQ(figure_text(finding, "top1"), std::to_string(best));
+  EXPECT_EQ(figure_text(finding, "top1_reference"), std::to_string(best));
+  EXPECT_NEAR(figure_value(finding, "margin"), 1e-4, 1e-6);
 }
 
 TEST_F(Top1Test, CatchesAnArgmaxKernelThatMissesTheLargest) {
-  EXPECT_THAT(judged(logits, static_cast<int32_t>(second)).message, HasSubstr("the argmax kernel says"));
+  EXPECT_THAT(judged(logits, static_cast<int32_t>(second)).message.text(),
+              HasSubstr("the argmax kernel says"));
 }
 
 TEST_F(Top1Test, CatchesAnotherTokenBeyondTheMargin) {
   const auto finding = judged(swapped(), static_cast<int32_t>(second));
   EXPECT_EQ(finding.status, Status::fail) << "seed " << seed;
-  EXPECT_THAT(finding.message, HasSubstr("the reference token " + std::to_string(best)));
+  EXPECT_THAT(finding.message.text(), HasSubstr("the reference token " + std::to_string(best)));
 }
 
 TEST_F(Top1Test, ATieIsSaidSo) {
   for (auto& [place, rows] : evidence.chained) rows.envelope.assign(11, 1e-3);
   const auto finding = judged(swapped(), static_cast<int32_t>(second));
-  EXPECT_EQ(finding.status, Status::pass) << finding.message;
-  EXPECT_THAT(finding.message, HasSubstr("tie: "));
+  EXPECT_EQ(finding.status, Status::pass) << finding.message.text();
+  EXPECT_THAT(finding.message.text(), HasSubstr("tie: "));
 }
 
 TEST_F(Top1Test, NanHasNoTop1AndMissingReferenceNoVerdict) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "probes/figures.hpp"
 #include "probes/probe.hpp"
 
 namespace greta::probes {
@@ -29,14 +30,13 @@ struct PhaseParity {
     const Phase& decode = evidence.phase(place.phase);
     const Place prefill_place{prefill.name, place.layer, place.stage};
     if (prefill.call.tokens != decode.call.tokens || prefill.call.start != decode.call.start)
-      throw Missing(
-          fmt::format("prefill_last and {} are not of the same token at the same position", decode.name));
+      throw Missing(say("prefill_last and {} are not of the same token at the same position", decode.name));
     const Tap& a = decode.tap(place.layer, place.stage);
     const Tap& b = prefill.tap(place.layer, place.stage);
     const ChainedRows& ra = evidence.chained_rows(place);
     const ChainedRows& rb = evidence.chained_rows(prefill_place);
     if (ra.envelope.size() != rb.envelope.size() || ra.envelope.size() != a.f32().size())
-      throw Missing(fmt::format("{} and {} have different sizes", place.text(), prefill_place.text()));
+      throw Missing(say("{} and {} have different sizes", place.text(), prefill_place.text()));
 
     std::vector<float> tolerance(ra.envelope.size());
     for (size_t i = 0; i < tolerance.size(); ++i)
@@ -46,26 +46,42 @@ struct PhaseParity {
     finding.shape = a.tensor->shape();
     finding.reason = "sum of both phases' chained envelopes";
     finding.metrics = compare(a.f32(), b.f32(), tolerance);
-    if (finding.metrics.count == 0 || finding.metrics.pass()) return;
-    finding.status = Status::fail;
     const Metrics& m = finding.metrics;
-    finding.message = fmt::format("{} {:.9g} but prefill_last {:.9g} at {} (ratio {:.3g}); {}", decode.name,
-                                  m.worst_actual, m.worst_expected, to_string(finding.worst_index()),
-                                  m.bound_ratio, blame(ratio(a, ra), ratio(b, rb), decode.name));
+    const Sides sides{against_reference(a, ra), against_reference(b, rb)};
+    finding.figures = {number("mae", m.mae),
+                       number("max_abs", m.max_abs),
+                       number("ratio", m.bound_ratio),
+                       number("ratio_decode", sides.decode),
+                       number("ratio_prefill", sides.prefill),
+                       word("wrong_side", sides.wrong())};
+    if (m.count == 0 || m.pass()) return;
+    finding.status = Status::fail;
+    finding.message =
+        say("{} {:.9g} but prefill_last {:.9g} at {} (ratio {:.3g}); {}", decode.name, m.worst_actual,
+            m.worst_expected, to_string(finding.worst_index()), m.bound_ratio, blame(sides, decode.name));
   }
 
-  static double ratio(const Tap& tap, const ChainedRows& rows) {
+  static double against_reference(const Tap& tap, const ChainedRows& rows) {
     return compare(tap.f32(), rows.value, rows.envelope, rows.envelope).bound_ratio;
   }
 
-  static std::string blame(double decode, double prefill, const std::string& name) {
-    const std::string ratios =
-        fmt::format("against the reference: {} {:.3g}, prefill_last {:.3g}", name, decode, prefill);
-    const bool decode_out = !(decode <= 1), prefill_out = !(prefill <= 1);
-    if (decode_out && prefill_out) return fmt::format("both sides are wrong ({})", ratios);
-    if (decode_out) return fmt::format("{} is the wrong side ({})", name, ratios);
-    if (prefill_out) return fmt::format("prefill is the wrong side ({})", ratios);
-    return fmt::format("neither side alone is out of its envelope ({})", ratios);
+  // Each side's bound ratio against the reference.
+  struct Sides {
+    double decode, prefill;
+    std::string wrong() const {
+      const bool decode_out = !(decode <= 1), prefill_out = !(prefill <= 1);
+      return decode_out && prefill_out ? "both" : decode_out ? "decode" : prefill_out ? "prefill" : "neither";
+    }
+  };
+
+  static Message blame(const Sides& sides, const std::string& name) {
+    const Message ratios =
+        say("against the reference: {} {:.3g}, prefill_last {:.3g}", name, sides.decode, sides.prefill);
+    const std::string wrong = sides.wrong();
+    if (wrong == "both") return say("both sides are wrong ({})", ratios);
+    if (wrong == "neither") return say("neither side alone is out of its envelope ({})", ratios);
+    if (wrong == "prefill") return say("prefill is the wrong side ({})", ratios);
+    return say("{} is the wrong side ({})", name, ratios);
   }
 };
 

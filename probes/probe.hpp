@@ -16,8 +16,8 @@
 //
 // It has a name, a doc line and at least one of check_layer (as soon as the engine has delivered a layer of a
 // phase), check_chained (as the reference, run from the tokens on, passes a stage), check_weight (once an
-// arm) and check_case (the case is complete). `options` and `needs` are there when wanted. Every place that
-// the plan promises gets a finding: a place without one, or one with nothing compared, is INVALID.
+// arm) and check_case (the case is complete). `options`, `needs` and `fit` are there when wanted. Every place
+// that the plan promises gets a finding: a place without one, or one with nothing compared, is INVALID.
 #pragma once
 
 #include <concepts>
@@ -34,10 +34,13 @@
 
 namespace greta::probes {
 
+// `values`: "local|chained"; the first is the default. A word in capitals stands for values of a kind: COUNT
+// a whole number above 0, SHARE one part in so many ("1/16"), LIST whole numbers, each once ("0,1,2").
 struct Option {
   std::string_view name;
-  std::string_view values;  // "local|chained"; the first is the default
+  std::string_view values;
   std::string_view doc;
+  bool in_key = false;  // the value stands in the findings' keys, so that a suite may use the probe twice
 };
 using Options =
     std::map<std::string, std::string>;  // checked against the probe's `options`, defaults filled in
@@ -46,9 +49,12 @@ using Options =
 // suite leaves out.
 struct Needs {
   bool operands = false;            // whatever a judged stage is computed from
+  std::vector<Stage> reads;         // of the same layer and phase, whatever stage is judged
   bool chained = false;             // the reference from the tokens on
   bool repeats = false;             // the same calls again
   bool untapped = false;            // the same calls without taps
+  bool selections = false;          // and with some of the taps alone
+  std::vector<int64_t> chunks;      // the prompt again, in chunks of so many tokens (probes/chunks.hpp)
   bool weights = false;             // the engine's view of each weight
   std::vector<std::string> phases;  // reported on; empty: the suite's
   std::vector<std::string> also;    // phases that are read, too
@@ -108,7 +114,7 @@ class Judge {
   Judge(std::string probe, std::string mode, std::string prompt, std::string arm);
   void operator()(const Place& place, const Compare& compare);
   void weight(const std::string& gguf_name, const Compare& compare);
-  std::vector<Finding> take();  // and forgets them
+  std::vector<Finding> take();            // and forgets them
   int64_t made() const { return made_; }  // findings so far, those that were taken included
 
  private:
@@ -136,6 +142,8 @@ struct ProbeEntry {
   std::vector<Option> options;
   std::function<Needs(const Options&)> needs;
   std::function<std::unique_ptr<AnyProbe>(const Options&)> make;
+  // Error (usage): an option that this model has no place for (a head that it does not have).
+  std::function<void(const Options&, const reference::Config&)> fit;
 };
 
 std::vector<const ProbeEntry*> registered_probes();   // by name
@@ -206,6 +214,9 @@ ProbeEntry entry_of() {
       return P::needs(options);
     else
       return {};
+  };
+  entry.fit = [](const Options& options, const reference::Config& config) {
+    if constexpr (requires { P::fit(options, config); }) P::fit(options, config);
   };
   entry.make = [](const Options& options) -> std::unique_ptr<AnyProbe> {
     return std::make_unique<ProbeOf<P>>(options);

@@ -48,19 +48,19 @@ TEST_F(JudgeTest, NothingComparedIsInvalid) {
   judge(place, [](Finding&) {});
   const auto finding = only(judge.take());
   EXPECT_EQ(finding.status, Status::invalid);
-  EXPECT_EQ(finding.message, "nothing was compared");
+  EXPECT_EQ(finding.message.text(), "nothing was compared");
 }
 
 TEST_F(JudgeTest, WhatIsThrownIsInvalidAndNamed) {
   judge(place, [](Finding& finding) {
     finding.status = Status::pass;
     finding.metrics.count = 5;
-    throw Missing("q is not there");
+    throw Missing(say("q is not there"));
   });
   const auto finding = only(judge.take());
   EXPECT_EQ(finding.status, Status::invalid);
   EXPECT_EQ(finding.metrics.count, 0);
-  EXPECT_EQ(finding.message, "q is not there");
+  EXPECT_EQ(finding.message.text(), "q is not there");
 }
 
 TEST_F(JudgeTest, PassAndFailFollowFromTheMetrics) {
@@ -74,7 +74,7 @@ TEST_F(JudgeTest, PassAndFailFollowFromTheMetrics) {
   });
   const auto finding = only(judge.take());
   EXPECT_EQ(finding.status, Status::fail);
-  EXPECT_THAT(finding.message, HasSubstr("1 of 3 elements are out of bound; worst at [2]"));
+  EXPECT_THAT(finding.message.text(), HasSubstr("1 of 3 elements are out of bound; worst at [2]"));
 }
 
 struct PhaseTest : testing::Test {

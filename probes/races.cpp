@@ -60,7 +60,7 @@ class Repeats {
 };
 
 Trial observed_cause(std::string_view cause, const Finding& finding) {
-  return {.causes = {std::string(cause)}, .place = finding.key(), .note = "from what the probe saw"};
+  return {.causes = {std::string(cause)}, .place = finding.key(), .note = say("from what the probe saw")};
 }
 
 // The same stage, in order; in the order in which their first finding failed.
@@ -108,12 +108,12 @@ std::vector<Explanation> explain_races(std::span<const Finding> findings, const 
       return a->metrics.out_of_bound < b->metrics.out_of_bound;
     });
     answer.observed =
-        fmt::format("{} gave two results: {}",
-                    roots.empty() ? "the same call, whose inputs were not all compared," : "the same inputs",
-                    most->message);
-    answer.tells =
+        roots.empty()
+            ? say("the same call, whose inputs were not all compared, gave two results: {}", most->message)
+            : say("the same inputs gave two results: {}", most->message);
+    answer.tells = say(
         "memory that is read before it is written, or any other race, would look the same; a race detector "
-        "on this kernel tells";
+        "on this kernel tells");
     if (!roots.empty() && barrier.breaks(parse_stage(answer.stage))) {
       answer.answer = Answer::explained;
       answer.fitting = {observed_cause("barrier=missing", *group[0])};
@@ -128,7 +128,7 @@ std::vector<Explanation> explain_races(std::span<const Finding> findings, const 
 std::vector<Explanation> explain_copies(std::span<const Finding> findings, const std::string& arm) {
   std::vector<const Finding*> failing, passing;
   for (const Finding* finding : of_probe(findings, arm, "top1_coherence"))
-    if (finding->status == Status::fail && finding->message == kNotAsWritten)
+    if (finding->status == Status::fail && finding->message.text() == not_as_written().text())
       failing.push_back(finding);
     else if (finding->status == Status::pass)
       passing.push_back(finding);
@@ -144,10 +144,10 @@ std::vector<Explanation> explain_copies(std::span<const Finding> findings, const
       answer.consequences.push_back(finding->key());
   answer.scope = scope_of(failing, {}, passing, {});
   answer.tensors = answer.tried = static_cast<int64_t>(failing.size());
-  answer.observed = std::string(kNotAsWritten);
-  answer.tells =
+  answer.observed = not_as_written();
+  answer.tells = say(
       "a copy from the wrong place would look the same; waiting for the stream before the logits are read "
-      "tells";
+      "tells");
   answer.fitting = {observed_cause("host_copy=not_awaited", *failing[0])};
   return {answer};
 }

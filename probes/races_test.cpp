@@ -22,7 +22,7 @@ Finding of(const std::string& probe, const std::string& phase, int layer, Stage 
           .layer = layer,
           .stage = std::string(name_of(stage)),
           .status = status,
-          .message = status == Status::pass ? "" : "5 of 24 values differ"};
+          .message = status == Status::pass ? Message{} : verbatim("5 of 24 values differ")};
 }
 
 // A whole repeat of one layer, in which `other` and nothing else came out differently.
@@ -45,8 +45,9 @@ TEST(Races, TheFirstStageIsBlamedAndTheRestFollows) {
   EXPECT_EQ(found[0].fitting[0].text(), "barrier=missing");
   EXPECT_THAT(found[0].consequences, ElementsAre("p/auto/prefill/layer_00/q determinism",
                                                  "p/auto/prefill/layer_00/q_rope determinism"));
-  EXPECT_THAT(found[0].conclusion(), HasSubstr("the same inputs gave two results: 5 of 24 values differ"));
-  EXPECT_THAT(found[0].conclusion(), HasSubstr("would look the same"));
+  EXPECT_THAT(found[0].conclusion().text(),
+              HasSubstr("the same inputs gave two results: 5 of 24 values differ"));
+  EXPECT_THAT(found[0].conclusion().text(), HasSubstr("would look the same"));
 }
 
 TEST(Races, TwoOfThemAreTwo) {
@@ -71,7 +72,7 @@ TEST(Races, ACacheIsBlamedOnlyWhenNobodyElseIs) {
   ASSERT_THAT(alone, SizeIs(1));
   EXPECT_EQ(alone[0].stage, "v_cache");
   EXPECT_EQ(alone[0].answer, Answer::unexplained);
-  EXPECT_THAT(alone[0].conclusion(), HasSubstr("not all compared"));
+  EXPECT_THAT(alone[0].conclusion().text(), HasSubstr("not all compared"));
 }
 
 TEST(Races, OtherArmsAndPassesSayNothing) {
@@ -81,16 +82,16 @@ TEST(Races, OtherArmsAndPassesSayNothing) {
 
 TEST(Copies, AreNamedByWhatTheCallerGot) {
   auto wrong = of("top1_coherence", "decode0", -1, Stage::logits, Status::fail);
-  wrong.message = kNotAsWritten;
+  wrong.message = not_as_written();
   const auto taps = of("tap_neutrality", "decode0", -1, Stage::logits, Status::fail);
   const std::vector<Finding> findings = {wrong, taps};
   const auto found = explain_copies(findings, "auto");
   ASSERT_THAT(found, SizeIs(1));
   EXPECT_EQ(found[0].fitting[0].text(), "host_copy=not_awaited");
   EXPECT_THAT(found[0].consequences, ElementsAre(taps.key()));
-  EXPECT_THAT(found[0].conclusion(), HasSubstr("not proved"));
+  EXPECT_THAT(found[0].conclusion().text(), HasSubstr("not proved"));
   // Another complaint of the same probe is no copy.
-  wrong.message = "the argmax kernel says token 3, the largest logit is token 4";
+  wrong.message = verbatim("the argmax kernel says token 3, the largest logit is token 4");
   const std::vector<Finding> other = {wrong};
   EXPECT_THAT(explain_copies(other, "auto"), IsEmpty());
 }

@@ -11,20 +11,15 @@ namespace greta::probes {
 namespace {
 
 // "0 to 3, 7"
-std::string ranges(const std::set<int64_t>& numbers) {
-  std::string out;
+Message ranges(const std::set<int64_t>& numbers) {
+  std::vector<Message> out;
   for (auto at = numbers.begin(); at != numbers.end();) {
     const int64_t first = *at;
     int64_t last = first;
     while (++at != numbers.end() && *at == last + 1) last = *at;
-    if (!out.empty()) out += ", ";
-    out += first == last ? fmt::format("{}", first) : fmt::format("{} to {}", first, last);
+    out.push_back(first == last ? say("{}", first) : say("{} to {}", first, last));
   }
-  return out;
-}
-
-std::string plural(std::string_view what, size_t count) {
-  return std::string(what) + (count == 1 ? "" : "s");
+  return joined(out, ", ");
 }
 
 // The rows and columns with an element out of bound.
@@ -47,19 +42,26 @@ Extent extent_of(const Subject& subject, const reference::Bounded& right) {
   return out;
 }
 
-std::string example_of(const Subject& subject, const reference::Bounded& right, const Extent& extent) {
-  std::string out;
-  const auto add = [&](std::string_view what, const std::set<int64_t>& of, Eigen::Index all) {
-    if (static_cast<Eigen::Index>(of.size()) == all || of.empty()) return;
-    std::string which = ranges(of);
-    constexpr size_t kLongest = 48;
-    if (which.size() > kLongest)
-      which = fmt::format("{} to {} ({} of these)", *of.begin(), *of.rbegin(), of.size());
-    out += fmt::format("{}{} {} of {}", out.empty() ? "" : ", ", plural(what, of.size()), which, all);
+Message example_of(const Subject& subject, const reference::Bounded& right, const Extent& extent) {
+  const auto some = [](const std::set<int64_t>& of, Eigen::Index all) {
+    return !of.empty() && static_cast<Eigen::Index>(of.size()) < all;
   };
-  add("row", extent.rows, right.value.rows());
-  add("column", extent.columns, right.value.cols());
-  return out.empty() ? out : fmt::format("{} in {}", out, subject.name);
+  const auto which = [](const std::set<int64_t>& of) {
+    constexpr size_t kLongest = 48;
+    const Message all = ranges(of);
+    return all.text().size() <= kLongest
+               ? all
+               : say("{} to {} ({} of these)", *of.begin(), *of.rbegin(), of.size());
+  };
+  std::vector<Message> parts;
+  const auto rows = right.value.rows(), columns = right.value.cols();
+  if (some(extent.rows, rows))
+    parts.push_back(extent.rows.size() == 1 ? say("row {} of {}", which(extent.rows), rows)
+                                            : say("rows {} of {}", which(extent.rows), rows));
+  if (some(extent.columns, columns))
+    parts.push_back(extent.columns.size() == 1 ? say("column {} of {}", which(extent.columns), columns)
+                                               : say("columns {} of {}", which(extent.columns), columns));
+  return parts.empty() ? Message{} : say("{} in {}", joined(parts, ", "), subject.name);
 }
 
 using Names = std::vector<std::string>;
@@ -84,18 +86,42 @@ std::string listed(const Names& names) {
   return fmt::format("{}, … ({})", fmt::join(names.begin(), names.begin() + kMost, ", "), names.size());
 }
 
-std::string rest_of(const Names& other, const Names& passes) {
-  std::string out;
-  if (!passes.empty()) out = listed(passes) + (passes.size() == 1 ? " passes" : " pass");
+Message rest_of(const Names& other, const Names& passes) {
+  std::vector<Message> parts;
+  if (!passes.empty())
+    parts.push_back(passes.size() == 1 ? say("{} passes", listed(passes)) : say("{} pass", listed(passes)));
   if (!other.empty())
-    out += fmt::format("{}{} {} of something else", out.empty() ? "" : "; ", listed(other),
-                       other.size() == 1 ? "fails" : "fail");
-  return out;
+    parts.push_back(other.size() == 1 ? say("{} fails of something else", listed(other))
+                                      : say("{} fail of something else", listed(other)));
+  return joined(parts, "; ");
 }
+
+// One of the dimensions along which a stage may fail here and pass there: how its members are said.
+struct Dimension {
+  NameOf name_of;
+  Message (*these)(const Names&);
+  Message (*all)(int64_t count);
+};
+
+const Dimension kPhases = {[](const Finding& f) { return f.phase; },
+                           [](const Names& names) { return verbatim(listed(names)); },
+                           [](int64_t count) { return say("all {} phases", count); }};
+const Dimension kLayers = {[](const Finding& f) { return std::to_string(f.layer); },
+                           [](const Names& names) {
+                             return names.size() == 1 ? say("layer {}", listed(names))
+                                                      : say("layers {}", listed(names));
+                           },
+                           [](int64_t count) { return say("all {} layers", count); }};
+const Dimension kPrompts = {[](const Finding& f) { return f.prompt; },
+                            [](const Names& names) {
+                              return names.size() == 1 ? say("prompt {}", listed(names))
+                                                       : say("prompts {}", listed(names));
+                            },
+                            [](int64_t count) { return say("all {} prompts", count); }};
 
 // Prefill calls of more rows than some number fail and those of fewer pass: a tile or a route may begin
 // there.
-std::string row_text(const std::vector<const Finding*>& failing, const std::vector<const Finding*>& passing) {
+Message row_text(const std::vector<const Finding*>& failing, const std::vector<const Finding*>& passing) {
   const auto rows = [](const Finding& finding) {
     return finding.phase == "prefill" && !finding.shape.empty() ? finding.shape.front() : int64_t{-1};
   };
@@ -104,7 +130,7 @@ std::string row_text(const std::vector<const Finding*>& failing, const std::vect
     if (rows(*finding) >= 0) least = std::min(least, rows(*finding));
   for (const Finding* finding : passing) most = std::max(most, rows(*finding));
   if (least == std::numeric_limits<int64_t>::max() || most < 0 || most >= least) return {};
-  return fmt::format("calls of {} rows and more ({} and fewer pass)", least, most);
+  return say("calls of {} rows and more ({} and fewer pass)", least, most);
 }
 
 }  // namespace
@@ -121,39 +147,36 @@ void mark(Marks& marks, const Subject& subject, const reference::Bounded& right,
   for (const int64_t column : extent.columns) marks.heads.insert(column / columns);
 }
 
-std::string scope_of(const std::vector<const Finding*>& failing, const std::vector<const Finding*>& elsewhere,
-                     const std::vector<const Finding*>& passing, const Marks& marks) {
+Message scope_of(const std::vector<const Finding*>& failing, const std::vector<const Finding*>& elsewhere,
+                 const std::vector<const Finding*>& passing, const Marks& marks) {
   if (failing.empty()) return {};
-  Names parts;
-  const auto add = [&](const std::string& part) {
-    if (!part.empty()) parts.push_back(part);
+  std::vector<Message> parts;
+  const auto add = [&](Message part) {
+    if (!part.empty()) parts.push_back(std::move(part));
   };
   // "prefill only (decode0 passes)", "all 3 phases"
-  const auto dimension = [&](std::string_view what, std::string_view before, const NameOf& name_of) {
-    const Names in = names(failing, name_of);
+  const auto along = [&](const Dimension& dimension) {
+    const Names in = names(failing, dimension.name_of);
     Names not_here = in;
-    const Names other = names(elsewhere, name_of, in);
+    const Names other = names(elsewhere, dimension.name_of, in);
     not_here.insert(not_here.end(), other.begin(), other.end());
-    const std::string rest = rest_of(other, names(passing, name_of, not_here));
-    const std::string here = fmt::format("{}{}", before, listed(in));
+    const Message rest = rest_of(other, names(passing, dimension.name_of, not_here));
     if (!rest.empty())
-      add(fmt::format("{} only ({})", here, rest));
+      add(say("{} only ({})", dimension.these(in), rest));
     else
-      add(in.size() == 1 ? here : fmt::format("all {} {}s", in.size(), what));
+      add(in.size() == 1 ? dimension.these(in) : dimension.all(static_cast<int64_t>(in.size())));
   };
   if (!failing.front()->phase.empty()) {
-    dimension("phase", "", [](const Finding& f) { return f.phase; });
-    if (failing.front()->layer >= 0)
-      dimension("layer", "layer ", [](const Finding& f) { return std::to_string(f.layer); });
+    along(kPhases);
+    if (failing.front()->layer >= 0) along(kLayers);
     add(row_text(failing, passing));
-    dimension("prompt", "prompt ", [](const Finding& f) { return f.prompt; });
+    along(kPrompts);
   }
-  if (marks.head_count > 0 && !marks.heads.empty() &&
-      static_cast<int64_t>(marks.heads.size()) < marks.head_count)
-    add(fmt::format("{} {} of {} only", plural("head", marks.heads.size()), ranges(marks.heads),
-                    marks.head_count));
+  if (const auto count = static_cast<int64_t>(marks.heads.size()); count > 0 && count < marks.head_count)
+    add(count == 1 ? say("head {} of {} only", ranges(marks.heads), marks.head_count)
+                   : say("heads {} of {} only", ranges(marks.heads), marks.head_count));
   add(marks.example);
-  return fmt::format("{}", fmt::join(parts, "; "));
+  return joined(parts, "; ");
 }
 
 }  // namespace greta::probes

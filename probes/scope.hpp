@@ -16,7 +16,7 @@ namespace greta::probes {
 struct Marks {
   std::set<int64_t> heads;  // heads with an element out of bound, over all tensors
   int64_t head_count = 0;   // 0: the stage has no heads
-  std::string example;  // "rows 3 to 4 of 9 in p0/decode0/layer_00/v_cache"; empty: all over the first tensor
+  Message example;  // "rows 3 to 4 of 9 in p0/decode0/layer_00/v_cache"; empty: all over the first tensor
   bool any = false;
 };
 // `heads`: of a tensor [S, H·Dh] whose axes do not tell; 0: axis 1 of three is the heads'.
@@ -24,7 +24,7 @@ void mark(Marks& marks, const Subject& subject, const reference::Bounded& right,
 
 // `failing` are the tensors in question; `elsewhere` those of the same stage (and arm) that fail of something
 // else, `passing` those that pass.
-std::string scope_of(const std::vector<const Finding*>& failing, const std::vector<const Finding*>& elsewhere,
-                     const std::vector<const Finding*>& passing, const Marks& marks);
+Message scope_of(const std::vector<const Finding*>& failing, const std::vector<const Finding*>& elsewhere,
+                 const std::vector<const Finding*>& passing, const Marks& marks);
 
 }  // namespace greta::probes

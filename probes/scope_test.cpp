@@ -32,29 +32,29 @@ std::vector<const Finding*> refs(const std::vector<Finding>& findings) {
 TEST(Scope, SaysWhereItFailsAndWhereItPasses) {
   const std::vector<Finding> failing = {at("p", "prefill", 0, 9), at("p", "prefill", 2, 9)};
   const std::vector<Finding> passing = {at("p", "prefill", 1, 9), at("p", "decode0", 0, 1)};
-  EXPECT_EQ(scope_of(refs(failing), {}, refs(passing), {}),
-            "prefill only (decode0 passes); layer 0, 2 only (1 passes); prompt p");
+  EXPECT_EQ(scope_of(refs(failing), {}, refs(passing), {}).text(),
+            "prefill only (decode0 passes); layers 0, 2 only (1 passes); prompt p");
 }
 
 TEST(Scope, SaysAllWhereNothingPasses) {
   const std::vector<Finding> failing = {at("a", "prefill", 0, 9), at("b", "decode0", 1, 1)};
-  EXPECT_EQ(scope_of(refs(failing), {}, {}, {}), "all 2 phases; all 2 layers; all 2 prompts");
+  EXPECT_EQ(scope_of(refs(failing), {}, {}, {}).text(), "all 2 phases; all 2 layers; all 2 prompts");
 }
 
 TEST(Scope, NamesTheRowsFromWhichItFails) {
   const std::vector<Finding> failing = {at("long", "prefill", 0, 40), at("longer", "prefill", 0, 205)};
   const std::vector<Finding> passing = {at("short", "prefill", 0, 12), at("middle", "prefill", 0, 32)};
-  const auto text = scope_of(refs(failing), {}, refs(passing), {});
+  const auto text = scope_of(refs(failing), {}, refs(passing), {}).text();
   EXPECT_THAT(text, HasSubstr("calls of 40 rows and more (32 and fewer pass)"));
-  EXPECT_THAT(text, HasSubstr("prompt long, longer only (short, middle pass)"));
+  EXPECT_THAT(text, HasSubstr("prompts long, longer only (short, middle pass)"));
   // No threshold when a longer call passes.
   const std::vector<Finding> longer = {at("short", "prefill", 0, 100)};
-  EXPECT_THAT(scope_of(refs(failing), {}, refs(longer), {}), Not(HasSubstr("rows and more")));
+  EXPECT_THAT(scope_of(refs(failing), {}, refs(longer), {}).text(), Not(HasSubstr("rows and more")));
 }
 
 TEST(Scope, WhatFailsOfSomethingElseDoesNotPass) {
   const std::vector<Finding> failing = {at("p", "prefill", 0, 9)}, other = {at("p", "decode0", 0, 1)};
-  EXPECT_THAT(scope_of(refs(failing), refs(other), {}, {}),
+  EXPECT_THAT(scope_of(refs(failing), refs(other), {}, {}).text(),
               HasSubstr("prefill only (decode0 fails of something else)"));
 }
 
@@ -71,7 +71,7 @@ Marks marks_of(const std::vector<size_t>& wrong, float by) {
 
 TEST(Scope, NamesHeadsRowsAndColumns) {
   const Finding failing = at("p", "prefill", 0, 3);
-  const auto text = [&](const Marks& marks) { return scope_of({&failing}, {}, {}, marks); };
+  const auto text = [&](const Marks& marks) { return scope_of({&failing}, {}, {}, marks).text(); };
   // Row 1, head 2, dims 0 and 7.
   EXPECT_THAT(text(marks_of({32 + 16, 32 + 23}, 0.2F)),
               HasSubstr("head 2 of 4 only; row 1 of 3, columns 16, 23 of 32 in p/prefill/layer_00/q"));

@@ -36,7 +36,7 @@ size_t any_movable(const reference::Bounded& reference, const Place& place, std:
     if (std::isfinite(value) && !(place.stage == Stage::softmax && value == 0))
       movable.push_back(static_cast<size_t>(i));
   }
-  if (movable.empty()) throw Missing(fmt::format("{} has no element with a bound", place.text()));
+  if (movable.empty()) throw Missing(say("{} has no element with a bound", place.text()));
   return movable[random() % movable.size()];
 }
 
@@ -89,7 +89,7 @@ Smallest smallest_noticed(const Evidence& evidence, Phase& phase, int layer, Sta
     return finding.status;
   };
   const auto distance = [x](float value) { return std::fabs(static_cast<double>(value) - x); };
-  if (status(x) != Status::pass) throw Missing(fmt::format("{} fails without any change", out.place.text()));
+  if (status(x) != Status::pass) throw Missing(say("{} fails without any change", out.place.text()));
   float low = x, high = moved(x, 2 * out.bound, sign);
   for (int doublings = 0; status(high) == Status::pass; ++doublings) {
     if (doublings == 20 || !std::isfinite(high)) {

@@ -53,8 +53,7 @@ struct StageParity {
     finding.reason = fmt::format("{}; the reference is within {:.1e} of the bound on {} samples",
                                  bounded.reason, audit, kAuditSamples);
     if (!(audit <= kFitShare))
-      throw Missing(
-          fmt::format("the reference is not fit to judge: its own error is {:.2g} of the bound", audit));
+      throw Missing(say("the reference is not fit to judge: its own error is {:.2g} of the bound", audit));
   }
 
   // Which elements are how far off: by their ratio to each bound, and by head.

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include "probes/figures.hpp"
 #include "probes/probe.hpp"
 #include "probes/top1_coherence.hpp"
 
@@ -30,7 +32,7 @@ struct Top1Coherence {
     const Phase& phase = evidence.phase(place.phase);
     const Tap& tap = phase.tap(-1, Stage::logits);
     const auto row = last_rows(tap, phase, Stage::logits);
-    if (!phase.outcome) throw Missing(fmt::format("{} returned no logits", phase.name));
+    if (!phase.outcome) throw Missing(say("{} returned no logits", phase.name));
     finding.kernel = tap.kernel;
     finding.contract = tap.contract;
     finding.metrics.count = static_cast<int64_t>(row.size());
@@ -38,51 +40,61 @@ struct Top1Coherence {
     finding.reason = "the reference's margin against its envelope";
 
     if (std::any_of(row.begin(), row.end(), [](float x) { return std::isnan(x); }))
-      return fail(finding, "the logits hold NaN, so they have no top-1");
+      return fail(finding, say("the logits hold NaN, so they have no top-1"));
+    figures(finding, row, evidence.chained_rows({phase.name, -1, Stage::logits}));
     const int32_t own = static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
     const int32_t top1 = phase.outcome->top1;
     if (own != top1)
-      return fail(finding,
-                  fmt::format("the argmax kernel says token {}, the largest logit is token {}", top1, own));
+      return fail(finding, say("the argmax kernel says token {}, the largest logit is token {}", top1, own));
     if (!std::equal(row.begin(), row.end(), phase.outcome->logits.begin(), phase.outcome->logits.end()))
-      return fail(finding, std::string(kNotAsWritten));
+      return fail(finding, not_as_written());
 
     const ChainedRows& rows = evidence.chained_rows({phase.name, -1, Stage::logits});
-    std::string tie;
+    Message tie;
     if (const auto wrong = against_reference(rows, top1, tie); !wrong.empty()) return fail(finding, wrong);
     const Phase& prefill = evidence.phase("prefill_last");
     const Phase& decode = evidence.phase("decode0");
-    if (!prefill.outcome || !decode.outcome) throw Missing("prefill_last or decode0 returned no logits");
+    if (!prefill.outcome || !decode.outcome) throw Missing(say("prefill_last or decode0 returned no logits"));
     const bool same_step = phase.call.start + phase.call.S() == decode.call.T();
     for (const Phase* other : {&prefill, &decode}) {
       if (!same_step || other->outcome->top1 == top1) continue;
       if (const auto wrong = against_reference(rows, other->outcome->top1, tie); !wrong.empty())
-        return fail(finding, fmt::format("{} says token {}, {} says token {}", phase.name, top1, other->name,
-                                         other->outcome->top1));
+        return fail(finding, say("{} says token {}, {} says token {}", phase.name, top1, other->name,
+                                 other->outcome->top1));
     }
     finding.status = Status::pass;
     finding.message = tie;
   }
 
-  static void fail(Finding& finding, std::string message) {
+  // The engine's most likely token, how far the second is behind it, and the reference's.
+  static void figures(Finding& finding, std::span<const float> row, const ChainedRows& rows) {
+    const auto best = std::max_element(row.begin(), row.end());
+    double second = -std::numeric_limits<double>::infinity();
+    for (auto at = row.begin(); at != row.end(); ++at)
+      if (at != best) second = std::max<double>(second, *at);
+    const auto right = std::max_element(rows.value.begin(), rows.value.end());
+    finding.figures = {word("top1", std::to_string(best - row.begin())), number("margin", *best - second),
+                       word("top1_reference", std::to_string(right - rows.value.begin()))};
+  }
+
+  static void fail(Finding& finding, Message message) {
     finding.status = Status::fail;
     finding.message = std::move(message);
   }
 
   // What is wrong with `token` as the top-1; empty: nothing, or a tie.
-  static std::string against_reference(const ChainedRows& rows, int32_t token, std::string& tie) {
+  static Message against_reference(const ChainedRows& rows, int32_t token, Message& tie) {
     const auto best = std::max_element(rows.value.begin(), rows.value.end()) - rows.value.begin();
     if (best == token) return {};
     if (token < 0 || token >= static_cast<int32_t>(rows.value.size()))
-      return fmt::format("token {} is outside the vocabulary", token);
+      return say("token {} is outside the vocabulary", token);
     const auto at = static_cast<size_t>(token);
     const double margin = rows.value[static_cast<size_t>(best)] - rows.value[at];
     const double bound = rows.envelope[static_cast<size_t>(best)] + rows.envelope[at];
-    const std::string text =
-        fmt::format("the engine says token {}, the reference token {} (margin {:.3g}, bound {:.3g})", token,
-                    best, margin, bound);
+    const Message text = say("the engine says token {}, the reference token {} (margin {:.3g}, bound {:.3g})",
+                             token, best, margin, bound);
     if (!(margin <= bound)) return text;
-    tie = "tie: " + text;
+    tie = say("tie: {}", text);
     return {};
   }
 };

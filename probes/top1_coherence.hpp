@@ -2,11 +2,12 @@
 // this.
 #pragma once
 
-#include <string_view>
+#include "datasets/message.hpp"
 
 namespace greta::probes {
 
-inline constexpr std::string_view kNotAsWritten =
-    "the logits that the caller got are not those that the last kernel wrote";
+inline Message not_as_written() {
+  return say("the logits that the caller got are not those that the last kernel wrote");
+}
 
 }  // namespace greta::probes

@@ -3,68 +3,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <new>
 
-#include "probes/compare.hpp"
+#include "probes/attempt.hpp"
+#include "probes/evidence.hpp"
 
 namespace greta::probes {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr size_t kPairsKept = 5;  // of the pairs that are excluded, in the report
 constexpr int64_t kMostSeen = 8;  // tensors looked at when nobody is left to be tried
-
-enum class Outcome { fits, misfits, idle, unjudged };
-
-struct Attempt {
-  Outcome outcome;
-  double ratio = 0;
-  std::string why;
-};
-
-Metrics held_against(const Subject& subject, const reference::Bounded& bounded) {
-  const auto span = [](const reference::Matrix& m) {
-    return std::span<const double>(m.data(), static_cast<size_t>(m.size()));
-  };
-  if (bounded.value.size() != static_cast<Eigen::Index>(subject.output.size()))
-    throw std::runtime_error(fmt::format("{} has {} values, the reference {}", subject.name,
-                                         subject.output.size(), bounded.value.size()));
-  return compare(subject.output, span(bounded.value), span(bounded.expected), span(bounded.certain));
-}
-
-Attempt attempt(const Subject& subject, Causes causes) {
-  try {
-    std::string why;
-    const auto bounded = subject.suppose(causes, &why);
-    if (!bounded) return {Outcome::idle, kInfinity, why.empty() ? "nothing to vary" : why};
-    const Metrics metrics = held_against(subject, *bounded);
-    // NaN where the cause predicts none, or the reverse, is no fit: pass() and the ratio say so, each alone.
-    const bool fits = metrics.pass() && metrics.bound_ratio <= 1;
-    return {fits ? Outcome::fits : Outcome::misfits, metrics.bound_ratio, ""};
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const std::exception& error) {  // Missing, or a contract that is not of this stage
-    return {Outcome::unjudged, kInfinity, error.what()};
-  }
-}
-
-// A pair whose one half has nothing to vary in a tensor predicts there what the other half does.
-Attempt attempt_pair(const Subject& subject, const std::vector<const Cause*>& pair) {
-  Attempt both = attempt(subject, pair);
-  if (both.outcome != Outcome::idle) return both;
-  const Attempt first = attempt(subject, Causes(pair).first(1)),
-                second = attempt(subject, Causes(pair).last(1));
-  if ((first.outcome == Outcome::idle) == (second.outcome == Outcome::idle)) return both;
-  return first.outcome == Outcome::idle ? second : first;
-}
 
 // One cause, or a pair, on its way through the tensors.
 struct Suspect {
   std::vector<const Cause*> causes;
   enum { alive, excluded, not_applicable } state = alive;
   double ratio = 0;
-  std::string place, note;
+  std::string place;
+  Message note;
   int64_t fitted = 0;
   bool idle_at_first = false;
 
@@ -81,8 +37,8 @@ struct Suspect {
         break;
       case Outcome::idle:
         state = fitted > 0 ? excluded : not_applicable;
-        note = fitted > 0 ? fmt::format("fits elsewhere, but cannot have broken {}: {}", name, at.why)
-                          : fmt::format("{}: {}", name, at.why);
+        note = fitted > 0 ? say("fits elsewhere, but cannot have broken {}: {}", name, at.why)
+                          : say("{}: {}", name, at.why);
         break;
       case Outcome::unjudged:
         state = not_applicable;
@@ -138,8 +94,7 @@ class Searcher {
       for (Suspect& suspect : suspects) {
         if (suspect.state != Suspect::alive) continue;
         if (hooks_.check_interrupt) hooks_.check_interrupt();
-        const bool pair = suspect.causes.size() > 1;
-        const Attempt at = pair ? attempt_pair(subject, suspect.causes) : attempt(subject, suspect.causes);
+        const Attempt at = attempt_set(subject, suspect.causes);
         suspect.idle_at_first |= first && at.outcome == Outcome::idle;
         suspect.take(at, subject.name);
       }
@@ -155,7 +110,7 @@ class Searcher {
       if (seen_[i] == Seen::out_of_bound) return true;
       const reference::Bounded right = subject.right();
       if (held_against(subject, right).pass())
-        throw std::runtime_error("the evidence does not show the failure that the finding tells of");
+        throw Missing(say("the evidence does not show the failure that the finding tells of"));
       if (hooks_.seen) hooks_.seen(subject, right);
       seen_[i] = Seen::out_of_bound;
       ++out_.tried;
@@ -163,7 +118,7 @@ class Searcher {
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const std::exception& error) {
-      out_.not_tried.push_back(fmt::format("{}: {}", tensors_[i].key, error.what()));
+      out_.not_tried.push_back(say("{}: {}", tensors_[i].key, message_of(error)));
       seen_[i] = Seen::not_there;
       return false;
     }

@@ -25,7 +25,7 @@ struct Subject {
   std::function<reference::Bounded()> right;  // as it should have been
   // As it would be with these causes; empty with `why` when they have nothing to vary. Throws what evidence
   // that is not there throws.
-  std::function<std::optional<reference::Bounded>(Causes, std::string* why)> suppose;
+  std::function<std::optional<reference::Bounded>(Causes, Message* why)> suppose;
   std::shared_ptr<const void> holds;  // what the others point into
 };
 
@@ -37,9 +37,9 @@ struct Failing {
 
 struct Search {
   std::vector<Trial> fitting, excluded, not_applicable;
-  int64_t tried = 0;                   // tensors that hypotheses were held against
-  int64_t pairs = 0;                   // pairs of causes that were tried
-  std::vector<std::string> not_tried;  // why a tensor was not: "KEY: did not come from the engine"
+  int64_t tried = 0;               // tensors that hypotheses were held against
+  int64_t pairs = 0;               // pairs of causes that were tried
+  std::vector<Message> not_tried;  // why a tensor was not: "KEY: did not come from the engine"
   Answer answer() const;
 };
 

@@ -7,87 +7,15 @@
 
 #include <cmath>
 #include <limits>
-#include <map>
-#include <random>
 
 #include "datasets/test_seed.hpp"
-#include "probes/evidence.hpp"
+#include "probes/made_tensors_test.hpp"
 
 namespace greta::probes {
 namespace {
 
-using reference::Bounded;
-using reference::Matrix;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
-
-constexpr double kBound = 1e-6;
-
-// Three causes of the catalogue lend their names; what they do here is the test's.
-const Cause* cause(int index) {
-  const char* names[] = {"weight_layout=col", "head_scale=applied", "tile_store=transposed"};
-  return &find_cause(names[index]);
-}
-const std::vector<const Cause*> kAll = {cause(0), cause(1), cause(2)};
-
-// What a cause does to one tensor: to its values, or nothing that could be told (idle), or evidence that is
-// not there.
-struct Effect {
-  std::function<double(double, Eigen::Index)> change;  // null: idle
-  bool missing = false;
-};
-using Effects = std::map<const Cause*, Effect>;
-
-class Made {
- public:
-  explicit Made(uint64_t seed) : random_(seed) {}
-
-  // A tensor that went wrong by `planted`, among `effects`.
-  Failing tensor(const std::string& name, Effects effects, const std::vector<const Cause*>& planted,
-                 double off = 0) {
-    Matrix right(5, 7);
-    std::normal_distribution<double> normal(0, 1);
-    for (Eigen::Index i = 0; i < right.size(); ++i) right.data()[i] = normal(random_);
-    const Bounded wrong = *apply(right, effects, planted, nullptr);
-    auto output = std::make_shared<std::vector<float>>();
-    for (Eigen::Index i = 0; i < right.size(); ++i)
-      output->push_back(static_cast<float>(wrong.value.data()[i]));
-    (*output)[11] += static_cast<float>(off);
-    return {name, [=] {
-              Subject subject{.name = name, .shape = {5, 7}, .output = *output, .holds = output};
-              subject.right = [=] { return bounded(right); };
-              subject.suppose = [=](Causes causes, std::string* why) {
-                return apply(right, effects, causes, why);
-              };
-              return subject;
-            }};
-  }
-
- private:
-  static Bounded bounded(const Matrix& value) {
-    const Matrix bound = Matrix::Constant(value.rows(), value.cols(), kBound);
-    return {value, bound, bound, "made by hand"};
-  }
-  static std::optional<Bounded> apply(Matrix value, const Effects& effects, Causes causes, std::string* why) {
-    for (const Cause* one : causes) {
-      const Effect& effect = effects.at(one);
-      if (effect.missing) throw Missing("v of layer 1 did not come from the engine");
-      if (!effect.change) {
-        if (why) *why = "one row";
-        return std::nullopt;
-      }
-      for (Eigen::Index i = 0; i < value.size(); ++i) value.data()[i] = effect.change(value.data()[i], i);
-    }
-    return bounded(value);
-  }
-  std::mt19937_64 random_;
-};
-
-double twice(double x, Eigen::Index) { return 2 * x; }
-double shifted(double x, Eigen::Index i) { return x + 1 + 0.1 * static_cast<double>(i); }
-double negated(double x, Eigen::Index i) { return i % 2 ? -x : x + 0.5; }
-
-const Effects kEffects = {{cause(0), {twice}}, {cause(1), {shifted}}, {cause(2), {negated}}};
 
 std::vector<std::string> texts(const std::vector<Trial>& trials) {
   std::vector<std::string> out;
@@ -143,7 +71,7 @@ TEST_F(Trials, NaNNeverFits) {
       {"a", [&] {
          Subject subject = planted.open();
          auto right = subject.right().value;
-         subject.suppose = [right](Causes, std::string*) {
+         subject.suppose = [right](Causes, Message*) {
            const Matrix bound = Matrix::Constant(5, 7, 1e30);
            return std::optional<Bounded>(Bounded{2 * right, bound, bound, ""});
          };
@@ -166,14 +94,14 @@ TEST_F(Trials, NothingToVaryInAFailingTensorContradicts) {
   EXPECT_EQ(found.answer(), Answer::unexplained);
   ASSERT_THAT(found.excluded, SizeIs(1));
   EXPECT_EQ(found.excluded[0].ratio, std::numeric_limits<double>::infinity());
-  EXPECT_THAT(found.excluded[0].note, HasSubstr("cannot have broken b: one row"));
+  EXPECT_THAT(found.excluded[0].note.text(), HasSubstr("cannot have broken b: one row"));
   // Where it never applied it is not excluded but untested.
   const std::vector<Failing> never = {made_.tensor("b", idle, {cause(0)})};
   const Search untested = search(never, one, {});
   EXPECT_THAT(untested.excluded, SizeIs(0));
   ASSERT_THAT(untested.not_applicable, SizeIs(1));
   EXPECT_FALSE(untested.not_applicable[0].applies);
-  EXPECT_THAT(untested.not_applicable[0].note, HasSubstr("one row"));
+  EXPECT_THAT(untested.not_applicable[0].note.text(), HasSubstr("one row"));
 }
 
 TEST_F(Trials, MissingEvidenceNeitherFitsNorExcludes) {
@@ -184,7 +112,7 @@ TEST_F(Trials, MissingEvidenceNeitherFitsNorExcludes) {
   EXPECT_EQ(texts(found.fitting), std::vector<std::string>{cause(0)->text()});
   ASSERT_THAT(found.not_applicable, SizeIs(1));
   EXPECT_EQ(found.not_applicable[0].text(), cause(1)->text());
-  EXPECT_THAT(found.not_applicable[0].note, HasSubstr("did not come"));
+  EXPECT_THAT(found.not_applicable[0].note.text(), HasSubstr("did not come"));
 }
 
 TEST_F(Trials, TwoThatPredictTheSameAreIndistinguishable) {
@@ -212,13 +140,13 @@ TEST_F(Trials, APairIsFoundWhenNoneFitsAlone) {
 TEST_F(Trials, ATensorInBoundIsNotTried) {
   const std::vector<Failing> tensors = {made_.tensor("fine", kEffects, {}),
                                         made_.tensor("a", kEffects, {cause(0)}),
-                                        {"gone", []() -> Subject { throw Missing("no trace of it"); }}};
+                                        {"gone", []() -> Subject { throw Missing(say("no trace of it")); }}};
   const Search found = search(tensors, kAll, {});
   EXPECT_EQ(found.answer(), Answer::explained);
   EXPECT_EQ(found.tried, 1);
   ASSERT_THAT(found.not_tried, SizeIs(2));
-  EXPECT_THAT(found.not_tried[0], HasSubstr("fine: the evidence does not show the failure"));
-  EXPECT_THAT(found.not_tried[1], HasSubstr("gone: no trace of it"));
+  EXPECT_THAT(found.not_tried[0].text(), HasSubstr("fine: the evidence does not show the failure"));
+  EXPECT_THAT(found.not_tried[1].text(), HasSubstr("gone: no trace of it"));
   const std::vector<Failing> none = {tensors[0]};
   EXPECT_EQ(search(none, kAll, {}).answer(), Answer::unexplained) << "nothing was tried";
 }

@@ -34,10 +34,10 @@ struct UsualRules {
     };
     compare_with(finding, tap, span(bounded.value), span(bounded.expected), span(bounded.certain));
     const auto verdicts = usual_rules(tap.f32(), span(bounded.value), span(bounded.certain));
+    std::vector<Message> refusing;
     for (size_t rule = 0; rule < std::size(kUsualRules); ++rule)
-      if (!verdicts[rule])
-        finding.message +=
-            fmt::format("{}{}", finding.message.empty() ? "refused by " : ", ", kUsualRules[rule]);
+      if (!verdicts[rule]) refusing.push_back(verbatim(std::string(kUsualRules[rule])));
+    if (!refusing.empty()) finding.message = say("refused by {}", joined(refusing, ", "));
     finding.status = Status::pass;  // it judges nothing
     finding.metrics.bound_ratio = 0;
     finding.metrics.out_of_bound = finding.metrics.out_of_certain = finding.metrics.non_finite_mismatch = 0;

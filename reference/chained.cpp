@@ -262,7 +262,9 @@ void Chain::run(int index, const ChainCall& chain_call) {
   index_ = index;
   exact_.clear();
   residual_ = finish(Stage::embed, -1, embed());
-  for (int l = 0; l < config_.layers; ++l) layer(l);
+  const bool part = options_.layers >= 0 && options_.layers <= config_.layers;
+  for (int l = 0; l < (part ? options_.layers : config_.layers); ++l) layer(l);
+  if (part) return;
   logits(finish(Stage::final_norm, -1, rms_norm(residual_, weight_of(model_, Stage::final_norm, -1))));
 }
 

@@ -44,7 +44,7 @@ Errors moved(Matrix value) {
 }  // namespace
 
 Errors embed(const Request& in) {
-  const WeightReader table(in.model, "token_embd.weight", in.variant.reading);
+  const WeightReader table = reader_of(in, "token_embd.weight");
   const auto info = table.info();
   auto errors = Errors::of_shape(in.call.S(), info.columns);
   for (Index s = 0; s < in.call.S(); ++s) {

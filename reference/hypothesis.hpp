@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "datasets/cause.hpp"
+#include "datasets/message.hpp"
 #include "reference/reference.hpp"
 
 namespace greta::reference {
@@ -30,6 +31,7 @@ struct Observation {
   const Contract& contract;
   const Fetch& fetch;
   const Matrix& output;
+  OwnWeights own_weights = {};
 };
 
 // The stage as it would be if all of `causes` had been at work at once (one, or a pair). Empty where they
@@ -37,10 +39,11 @@ struct Observation {
 // head, no position beyond the window, a weight of another type), or two values for one thing. `why` then
 // says so in a few words. What a Fetch throws passes through: the evidence that the hypothesis needs is not
 // there.
-std::optional<Bounded> suppose(const Observation&, std::span<const Cause* const> causes, std::string* why = nullptr);
+std::optional<Bounded> suppose(const Observation&, std::span<const Cause* const> causes,
+                               Message* why = nullptr);
 
 // The same for the engine's view of a weight.
 std::optional<Bounded> suppose_weight(const Model&, const std::string& gguf_name, const Contract&,
-                                      std::span<const Cause* const> causes, std::string* why = nullptr);
+                                      std::span<const Cause* const> causes, Message* why = nullptr);
 
 }  // namespace greta::reference

@@ -138,6 +138,10 @@ std::string weight_of(const Request& in) {
   return weight_of(in.model, in.variant.partner_weight ? partner_of(in.stage) : in.stage, layer);
 }
 
+WeightReader reader_of(const Request& in, const std::string& gguf_name) {
+  return {in.model, gguf_name, in.variant.reading, in.own_weights ? in.own_weights(gguf_name) : nullptr};
+}
+
 std::pair<int64_t, int64_t> shape_of(const Config& config, const OperandRef& ref, const Call& call) {
   const auto shape = greta::shape_of(ref.stage, config.sizes(call.S(), call.T()));
   int64_t columns = 1;
@@ -161,8 +165,8 @@ Matrix Request::operand(size_t index) const {
 }
 
 Bounded local(const Model& model, Stage stage, int layer, const Call& call, const Contract& contract,
-              const Fetch& fetch) {
-  return judge(errors_of({model, stage, layer, call, contract, fetch}));
+              const Fetch& fetch, const OwnWeights& own_weights) {
+  return judge(errors_of({model, stage, layer, call, contract, fetch, kRight, own_weights}));
 }
 
 Bounded local_weight(const Model& model, const std::string& gguf_name, const Contract& contract) {

@@ -61,7 +61,7 @@ struct RoundedTile {
 }  // namespace
 
 Errors matmul(const Request& in) {
-  const WeightReader weight(in.model, weight_of(in), in.variant.reading);
+  const WeightReader weight = reader_of(in, weight_of(in));
   const auto info = weight.info();
   const Rounding to_x = *in.contract.x, to_w = *in.contract.w;
   const bool difference = rounds_in_f32(info.type);

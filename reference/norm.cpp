@@ -41,7 +41,7 @@ Centre centre_of(const Eigen::Ref<const Eigen::RowVectorXd>& x, double chain) {
 Errors rms_norm(const Request& in) {
   const auto& variant = in.variant;
   Matrix x = in.operand(0);
-  const auto gain = in.model.weight(weight_of(in));
+  const auto gain = reader_of(in, weight_of(in)).whole();
   const auto n = static_cast<double>(x.cols());
   const bool outside = variant.eps_outside_root, centred = variant.mean_subtracted;
   const double eps = variant.norm_eps.value_or(in.config().norm_eps), chain = *in.contract.chain,

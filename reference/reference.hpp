@@ -14,6 +14,7 @@
 
 #include "datasets/gguf.hpp"
 #include "datasets/stage.hpp"
+#include "datasets/tensor.hpp"
 #include "reference/contract.hpp"
 
 namespace greta::reference {
@@ -97,8 +98,14 @@ std::vector<OperandRef> operands_of(Stage stage, int layer);
 // The engine's own tensors, as float64.
 using Fetch = std::function<Matrix(const OperandRef&)>;
 
+// The engine's own view of a weight, f32 in the weight's shape, for a weight that the engine holds wrongly: a
+// stage that reads it is then judged for what it does itself. Null: the weight as the file has it. A stage
+// asks for one weight at a time and lets go of it.
+using OwnWeights = std::function<TensorPtr(const std::string& gguf_name)>;
+
 // Local mode: the stage from the engine's own inputs to it.
-Bounded local(const Model&, Stage, int layer, const Call&, const Contract&, const Fetch&);
+Bounded local(const Model&, Stage, int layer, const Call&, const Contract&, const Fetch&,
+              const OwnWeights& own_weights = {});
 // The same for the engine's view of a weight (contract op=dequant).
 Bounded local_weight(const Model&, const std::string& gguf_name, const Contract&);
 
@@ -117,6 +124,7 @@ struct ChainCall {
 struct ChainOptions {
   int reruns = 12;
   uint64_t seed = 1;
+  int64_t layers = -1;  // so many, and neither final_norm nor logits; negative: all of it
 };
 using ChainVisitor =
     std::function<void(int call_index, Stage, int layer, const Matrix& value, const Matrix& envelope)>;

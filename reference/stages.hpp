@@ -16,6 +16,7 @@ struct Request {
   const Contract& contract;
   const Fetch& fetch;
   const Variant& variant = kRight;
+  OwnWeights own_weights = {};
 
   // The index-th of operands_of(stage, layer), its shape checked (Error invalid), as the variant reads it.
   Matrix operand(size_t index) const;
@@ -29,6 +30,8 @@ std::pair<int64_t, int64_t> shape_of(const Config& config, const OperandRef& ref
 // The weight that a stage multiplies with, or its norm's gain; empty for stages without one.
 std::string weight_of(const Model& model, Stage stage, int layer);
 std::string weight_of(const Request&);  // as the variant has it
+// The weight as the variant reads it: the engine's own view of it where there is one.
+WeightReader reader_of(const Request&, const std::string& gguf_name);
 
 // local.cpp. Error (invalid) when the contract declares another operation than the stage's.
 Errors errors_of(const Request&);

@@ -2,12 +2,27 @@
 
 #include <tbb/parallel_for.h>
 
+#include <algorithm>
+
+#include "datasets/error.hpp"
 #include "reference/dequantise.hpp"
 
 namespace greta::reference {
 
-WeightReader::WeightReader(const Model& model, std::string gguf_name, const WeightReading& reading)
-    : model_(model), name_(std::move(gguf_name)), reading_(reading), info_(model.weight_info(name_)) {}
+WeightReader::WeightReader(const Model& model, std::string gguf_name, const WeightReading& reading,
+                           TensorPtr own)
+    : model_(model),
+      name_(std::move(gguf_name)),
+      reading_(reading),
+      info_(model.weight_info(name_)),
+      own_(std::move(own)) {
+  if (!own_) return;
+  if (!reading_.as_packed())
+    fail_internal("{} is read from the engine's own view, which has no packed bytes", name_);
+  if (own_->size() != info_.rows * info_.columns)
+    fail_invalid("the engine's view of {} is {}, the file has [{}, {}]", name_, to_string(own_->shape()),
+                 info_.rows, info_.columns);
+}
 
 // Loaded, then read. Element `at` of the transpose, K rows of N, is row at % N, column at / N of the weight.
 int64_t WeightReader::place(int64_t n, int64_t k) const {
@@ -17,6 +32,11 @@ int64_t WeightReader::place(int64_t n, int64_t k) const {
 }
 
 void WeightReader::unpack_row(int64_t row, std::span<double> out) const {
+  if (own_) {
+    const auto values = own_->f32().subspan(static_cast<size_t>(row * info_.columns), out.size());
+    std::copy(values.begin(), values.end(), out.begin());
+    return;
+  }
   if (reading_.as_packed()) return model_.weight_row(name_, row, out);
   const auto stored = model_.weight_bytes(name_, row);
   std::vector<std::byte> bytes(stored.begin(), stored.end());
@@ -37,7 +57,7 @@ void WeightReader::row(int64_t n, std::span<double> out) const {
 }
 
 MatrixPtr WeightReader::whole() const {
-  if (reading_.in_place() && reading_.as_packed()) return model_.weight(name_);
+  if (reading_.in_place() && as_in_file()) return model_.weight(name_);
   auto loaded = std::make_shared<Matrix>(info_.rows, info_.columns);
   tbb::parallel_for(int64_t{0}, info_.rows, [&](int64_t n) {
     unpack_row(n, {loaded->row(n).data(), static_cast<size_t>(info_.columns)});
@@ -51,7 +71,7 @@ MatrixPtr WeightReader::whole() const {
 }
 
 void WeightReader::visit_tiles(const Model::TileVisitor& visit) const {
-  if (reading_.in_place() && reading_.as_packed()) return model_.visit_tiles(name_, visit);
+  if (reading_.in_place() && as_in_file()) return model_.visit_tiles(name_, visit);
   const MatrixPtr moved = reading_.in_place() ? nullptr : whole();
   model_.visit_tiles(name_, [&](int64_t begin, const Eigen::Ref<const Matrix>& right) {
     if (moved) return visit(begin, moved->middleRows(begin, right.rows()));

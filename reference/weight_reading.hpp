@@ -24,7 +24,10 @@ struct WeightReading {
 // A weight under a reading; the right reading costs nothing.
 class WeightReader {
  public:
-  WeightReader(const Model& model, std::string gguf_name, const WeightReading& reading);
+  // `own`: the values that stand in place of those that the file's bytes mean (not null with a reading that
+  // unpacks them otherwise: Error internal). Error (invalid) when they are not as many.
+  WeightReader(const Model& model, std::string gguf_name, const WeightReading& reading,
+               TensorPtr own = nullptr);
 
   const Model::WeightInfo& info() const { return info_; }
   // Row n of W'. Where W' is another order of the weight, every row that it touches is unpacked.
@@ -37,11 +40,13 @@ class WeightReader {
  private:
   int64_t place(int64_t n, int64_t k) const;  // of W'[n, k] in the weight written flat
   void unpack_row(int64_t row, std::span<double> out) const;
+  bool as_in_file() const { return reading_.as_packed() && !own_; }
 
   const Model& model_;
   const std::string name_;
   const WeightReading& reading_;
   const Model::WeightInfo info_;
+  const TensorPtr own_;
 };
 
 }  // namespace greta::reference

@@ -6,37 +6,48 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "datasets/error.hpp"
 
 namespace greta::reports {
-namespace {
 
-bool write_all(int file, std::string_view content) {
-  while (!content.empty()) {
-    const ssize_t written = ::write(file, content.data(), content.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    content.remove_prefix(static_cast<size_t>(written));
-  }
-  return ::fsync(file) == 0;
+AtomicFile::AtomicFile(const std::string& path)
+    : path_(path), temporary_(fmt::format("{}.tmp.{}", path, ::getpid())) {
+  file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file_ < 0) refuse(errno);
 }
 
-}  // namespace
+AtomicFile::~AtomicFile() {
+  if (file_ < 0) return;
+  ::close(file_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t written = ::write(file_, content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) refuse(errno);
+    content.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(file_) != 0) refuse(errno);
+  const int file = std::exchange(file_, -1);
+  if (::close(file) == 0 && std::rename(temporary_.c_str(), path_.c_str()) == 0) return;
+  const int reason = errno;
+  ::unlink(temporary_.c_str());
+  refuse(reason);
+}
+
+void AtomicFile::refuse(int reason) { fail_invalid("cannot write '{}': {}", path_, std::strerror(reason)); }
 
 void write_atomically(const std::string& path, std::string_view content) {
-  const std::string temporary = fmt::format("{}.tmp.{}", path, ::getpid());
-  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  bool good = file >= 0 && write_all(file, content);
-  int reason = errno;
-  if (file >= 0 && ::close(file) != 0 && good) {
-    good = false;
-    reason = errno;
-  }
-  if (good && std::rename(temporary.c_str(), path.c_str()) == 0) return;
-  if (good) reason = errno;
-  if (file >= 0) ::unlink(temporary.c_str());
-  fail_invalid("cannot write '{}': {}", path, std::strerror(reason));
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
 }
 
 }  // namespace greta::reports

@@ -40,7 +40,10 @@ inline void break_finding(probes::Finding& finding, double ratio) {
   finding.metrics.certain_ratio = ratio / 8;
   finding.metrics.worst_bound = 0.25 / ratio;
   finding.metrics.out_of_bound = 5;
-  finding.message = "5 of 24 elements are out of bound";
+  finding.message =
+      say("{} of {} elements are out of bound; worst at {}: {:.9g}, reference {:.9g} (bound {:.3g}, ratio "
+          "{:.3g})",
+          5, 24, "[1, 1, 1]", 1.5, 1.25, finding.metrics.worst_bound, ratio);
 }
 
 inline RunResult passing_run() {
@@ -62,9 +65,10 @@ inline RunResult passing_run() {
   run.prompts = {"p0_short"};
   run.phases = {"prefill", "decode0"};
   run.controls = {
-      {"model", "auto", probes::Status::pass, "engine and reference both hold 0123456789abcdef"},
-      {"model", "valu", probes::Status::pass, "engine and reference both hold 0123456789abcdef"},
-      {"route", "valu", probes::Status::pass, "unit=valu shape=auto ran everywhere: matmul_valu"}};
+      {"model", "auto", probes::Status::pass, say("engine and reference both hold {}", "0123456789abcdef")},
+      {"model", "valu", probes::Status::pass, say("engine and reference both hold {}", "0123456789abcdef")},
+      {"route", "valu", probes::Status::pass,
+       say("unit={} shape={} ran everywhere: {}", "valu", "auto", "matmul_valu")}};
   run.arms = {{"auto", probes::Status::pass, "", "unit=auto shape=auto"},
               {"valu", probes::Status::pass, "", "unit=valu shape=auto"}};
   for (const std::string arm : {"auto", "valu"}) {
@@ -110,7 +114,9 @@ inline RunResult explained_run() {
       {.arm = "valu",
        .stage = "q",
        .places = {q},
-       .scope = "decode0 only (prefill passes); layer 1 only (0 passes)",
+       .scope = joined({say("{} only ({})", verbatim("decode0"), say("{} passes", "prefill")),
+                        say("{} only ({})", say("layer {}", "1"), say("{} passes", "0"))},
+                       "; "),
        .tensors = 1,
        .tried = 1,
        .answer = Answer::explained,
@@ -125,24 +131,26 @@ inline RunResult explained_run() {
        .not_applicable = {{.causes = {"tile_store=transposed"},
                            .place = place,
                            .applies = false,
-                           .note = "the call has fewer than 16 rows"}}});
+                           .note = say("the call has fewer than 16 rows")}}});
   run.explanations.push_back(
       {.arm = "valu",
        .stage = "weight/blk.0.attn_q.weight",
        .places = {"weights/valu//weight/blk.0.attn_q.weight stage_parity(local)"},
        .consequences = {q},
-       .scope = "row 3 of 64",
+       .scope = say("row {} of {}", 3, 64),
        .tensors = 2,
        .tried = 1,
        .answer = Answer::indistinguishable,
        .fitting = {{.causes = {"block_scale=neighbour"}, .ratio = 0.5},
                    {.causes = {"load_layout=transposed"}, .ratio = 0.125}},
-       .tells = "To tell them apart: block_scale=neighbour needs rows of two blocks."});
+       .tells = say("To tell them apart: {}.",
+                    say("{} needs {}", "block_scale=neighbour", phrase("rows of two blocks or more")))});
   run.explanations.push_back({.arm = "valu",
                               .stage = "logits",
                               .places = {logits},
-                              .scope = "decode0 only (prefill passes)",
-                              .note = "1 of 2 failing tensors could not be looked at (it is not there)",
+                              .scope = say("{} only ({})", verbatim("decode0"), say("{} passes", "prefill")),
+                              .note = say("{} of {} failing tensors could not be looked at ({})", 1, 2,
+                                          say("{} did not come from the engine", "p0_short/decode0/logits")),
                               .tensors = 2,
                               .tried = 1,
                               .pairs = 3,
@@ -163,7 +171,7 @@ inline RunResult interrupted_run() {
   RunResult run = passing_run();
   std::erase_if(run.findings, [](const auto& finding) { return finding.arm == "valu"; });
   run.compared = static_cast<int64_t>(run.findings.size());
-  run.interrupted = "disk full: trace.h5";
+  run.interrupted = verbatim("disk full: trace.h5");
   return run;
 }
 

@@ -6,14 +6,17 @@
 #include <string>
 #include <vector>
 
+#include "reports/language.hpp"
 #include "reports/run_result.hpp"
 
 namespace greta::reports {
 
 // One explanation: answer, scope, cause, margin, what is excluded; a few lines, indented by two.
-std::string explanation_text(const probes::Explanation& explanation, bool colours);
+std::string explanation_text(const probes::Explanation& explanation, bool colours,
+                             Language language = Language::english);
 // All of them under a heading; empty when there are none.
-std::string explanations_section(const RunResult& run, bool colours);
+std::string explanations_section(const RunResult& run, bool colours, Language language = Language::english);
+Message answer_word(probes::Answer answer);  // "explained"
 
 nlohmann::ordered_json explanations_to_json(const std::vector<probes::Explanation>& explanations);
 // Throws std::runtime_error or a JSON exception: something is missing or of another type.

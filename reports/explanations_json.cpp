@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "reports/explanations.hpp"
+#include "reports/message_json.hpp"
 
 namespace greta::reports {
 namespace {
@@ -38,14 +39,28 @@ Answer answer_of(const Json& json) {
       fmt::format("answer '{}' is none of explained, indistinguishable, unexplained", text));
 }
 
+// In English, and as what it was made of.
+void put(Json& object, const char* field, const Message& message) {
+  object[field] = message.text();
+  if (!is_verbatim(message)) object[says_key(field)] = message_to_json(message);
+}
+
+Message message_at(const Json& object, const char* field) {
+  const auto text = object.at(field).get<std::string>();
+  const auto says = object.find(says_key(field));
+  if (says != object.end()) return message_from_json(*says, text);
+  return text.empty() ? Message{} : verbatim(text);
+}
+
 Json trials_json(const std::vector<Trial>& trials) {
   Json out = Json::array();
-  for (const auto& trial : trials)
-    out.push_back({{"causes", trial.causes},
-                   {"ratio", number(trial.ratio)},
-                   {"place", trial.place},
-                   {"applies", trial.applies},
-                   {"note", trial.note}});
+  for (const auto& trial : trials) {
+    Json& json = out.emplace_back(Json{{"causes", trial.causes},
+                                       {"ratio", number(trial.ratio)},
+                                       {"place", trial.place},
+                                       {"applies", trial.applies}});
+    put(json, "note", trial.note);
+  }
   return out;
 }
 
@@ -56,7 +71,7 @@ std::vector<Trial> trials_of(const Json& json) {
                    .ratio = number_of(trial.at("ratio")),
                    .place = trial.at("place").get<std::string>(),
                    .applies = trial.at("applies").get<bool>(),
-                   .note = trial.at("note").get<std::string>()});
+                   .note = message_at(trial, "note")});
   return out;
 }
 
@@ -64,23 +79,22 @@ std::vector<Trial> trials_of(const Json& json) {
 
 Json explanations_to_json(const std::vector<Explanation>& explanations) {
   Json out = Json::array();
-  for (const auto& e : explanations)
-    out.push_back({{"arm", e.arm},
-                   {"stage", e.stage},
-                   {"answer", name_of(e.answer)},
-                   {"conclusion", e.conclusion()},
-                   {"scope", e.scope},
-                   {"observed", e.observed},
-                   {"note", e.note},
-                   {"tells", e.tells},
-                   {"tensors", e.tensors},
-                   {"tried", e.tried},
-                   {"pairs", e.pairs},
-                   {"fitting", trials_json(e.fitting)},
-                   {"excluded", trials_json(e.excluded)},
-                   {"not_applicable", trials_json(e.not_applicable)},
-                   {"places", e.places},
-                   {"consequences", e.consequences}});
+  for (const auto& e : explanations) {
+    Json& json = out.emplace_back(Json{{"arm", e.arm}, {"stage", e.stage}, {"answer", name_of(e.answer)}});
+    put(json, "conclusion", e.conclusion());
+    put(json, "scope", e.scope);
+    put(json, "observed", e.observed);
+    put(json, "note", e.note);
+    put(json, "tells", e.tells);
+    json["tensors"] = e.tensors;
+    json["tried"] = e.tried;
+    json["pairs"] = e.pairs;
+    json["fitting"] = trials_json(e.fitting);
+    json["excluded"] = trials_json(e.excluded);
+    json["not_applicable"] = trials_json(e.not_applicable);
+    json["places"] = e.places;
+    json["consequences"] = e.consequences;
+  }
   return out;
 }
 
@@ -91,9 +105,9 @@ std::vector<Explanation> explanations_from_json(const Json& json) {
                    .stage = e.at("stage").get<std::string>(),
                    .places = e.at("places").get<std::vector<std::string>>(),
                    .consequences = e.at("consequences").get<std::vector<std::string>>(),
-                   .scope = e.at("scope").get<std::string>(),
-                   .observed = e.at("observed").get<std::string>(),
-                   .note = e.at("note").get<std::string>(),
+                   .scope = message_at(e, "scope"),
+                   .observed = message_at(e, "observed"),
+                   .note = message_at(e, "note"),
                    .tensors = e.at("tensors").get<int64_t>(),
                    .tried = e.at("tried").get<int64_t>(),
                    .pairs = e.at("pairs").get<int64_t>(),
@@ -101,7 +115,7 @@ std::vector<Explanation> explanations_from_json(const Json& json) {
                    .fitting = trials_of(e.at("fitting")),
                    .excluded = trials_of(e.at("excluded")),
                    .not_applicable = trials_of(e.at("not_applicable")),
-                   .tells = e.at("tells").get<std::string>()});
+                   .tells = message_at(e, "tells")});
   return out;
 }
 

@@ -53,8 +53,16 @@ INSTANTIATE_TEST_SUITE_P(Runs, Reporters,
 TEST_P(Reporters, Terminal) {
   expect_baseline(std::string(GetParam().name) + ".txt", terminal_report(GetParam().run, {}));
 }
+TEST_P(Reporters, TerminalInSpanish) {
+  expect_baseline(std::string(GetParam().name) + ".es.txt",
+                  terminal_report(GetParam().run, {.language = Language::spanish}));
+}
 TEST_P(Reporters, Markdown) {
   expect_baseline(std::string(GetParam().name) + ".md", markdown_report(GetParam().run));
+}
+TEST_P(Reporters, MarkdownInSpanish) {
+  expect_baseline(std::string(GetParam().name) + ".es.md",
+                  markdown_report(GetParam().run, Language::spanish));
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -76,8 +84,8 @@ TEST(Reporter, NothingComparedNeverReadsPass) {
 // The smaller of two misfits is never said to be a cause.
 TEST(Reporter, AMisfitIsNoCause) {
   const RunResult run = explained_run();
-  EXPECT_THAT(run.explanations[2].conclusion(), HasSubstr("is no cause"));
-  EXPECT_THAT(run.explanations[2].conclusion(), Not(HasSubstr("weight_layout")));
+  EXPECT_THAT(run.explanations[2].conclusion().text(), HasSubstr("is no cause"));
+  EXPECT_THAT(run.explanations[2].conclusion().text(), Not(HasSubstr("weight_layout")));
   for (const auto& text : {terminal_report(run, {}), markdown_report(run)})
     EXPECT_THAT(text, HasSubstr("logits is unexplained"));
   EXPECT_THAT(terminal_report(failing_run(), {}), Not(HasSubstr("explanations")));

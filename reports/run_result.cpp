@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "datasets/message.hpp"
+#include "reports/expected_figures.hpp"
 #include "reports/table.hpp"
 
 namespace greta::reports {
@@ -33,14 +35,14 @@ std::string first_stage(const RunResult& run, const ArmResult& arm) {
 }
 
 // What every verdict rests on, beside the findings themselves.
-std::vector<std::string> missing_evidence(const RunResult& run) {
-  std::vector<std::string> reasons;
-  if (!run.interrupted.empty()) reasons.push_back("the run ended early: " + run.interrupted);
-  if (run.findings.empty()) reasons.emplace_back("no probe found anything to say");
-  if (run.compared <= 0) reasons.emplace_back("nothing was compared");
+std::vector<Message> missing_evidence(const RunResult& run) {
+  std::vector<Message> reasons;
+  if (!run.interrupted.empty()) reasons.push_back(say("the run ended early: {}", run.interrupted));
+  if (run.findings.empty()) reasons.push_back(say("no probe found anything to say"));
+  if (run.compared <= 0) reasons.push_back(say("nothing was compared"));
   if (run.compared < run.planned)
-    reasons.push_back(fmt::format("{} of {} planned tensors were not compared",
-                                  grouped(run.planned - run.compared), grouped(run.planned)));
+    reasons.push_back(say("{} of {} planned tensors were not compared", grouped(run.planned - run.compared),
+                          grouped(run.planned)));
   return reasons;
 }
 
@@ -67,9 +69,24 @@ std::vector<std::string> causes_of(const RunResult& run, std::string_view arm) {
   for (const auto& explanation : run.explanations) {
     if (explanation.arm != arm) continue;
     if (explanation.answer == probes::Answer::explained)
-      for (const auto& trial : explanation.fitting) std::for_each(trial.causes.begin(), trial.causes.end(), add);
+      for (const auto& trial : explanation.fitting)
+        std::for_each(trial.causes.begin(), trial.causes.end(), add);
     else
       add(explanation.stage + " " + std::string(probes::name_of(explanation.answer)));
+  }
+  return out;
+}
+
+std::vector<ModelFile> model_files(const RunResult& run) {
+  if (run.models.empty()) return {{run.identity.model_path, run.identity.model_digest, {}}};
+  std::vector<ModelFile> out;
+  for (const auto& model : run.models) {
+    const auto same =
+        std::find_if(out.begin(), out.end(), [&](const auto& file) { return file.path == model.path; });
+    if (same == out.end())
+      out.push_back({model.path, model.digest, {model.arm}});
+    else
+      same->arms.push_back(model.arm);
   }
   return out;
 }
@@ -89,35 +106,47 @@ Status conclude(const RunResult& run) {
   return missing_evidence(run).empty() ? found : probes::worse(found, Status::invalid);
 }
 
-std::string Expectation::text() const {
-  std::string out = verdict;
-  if (!first.empty()) out += ", first at " + first;
-  if (!cause.empty()) out += (cause == "unexplained" ? ", " : ", explained as ") + cause;
-  if (!causes.empty()) out += fmt::format(", all causes: {}", fmt::join(causes, ", "));
-  return out;
+Message Expectation::text() const {
+  std::vector<Message> parts = {verbatim(verdict)};
+  if (!first.empty()) parts.push_back(say("first at {}", first));
+  if (cause == "unexplained")
+    parts.push_back(say("unexplained"));
+  else if (!cause.empty())
+    parts.push_back(say("explained as {}", cause));
+  if (!causes.empty()) parts.push_back(say("all causes: {}", fmt::format("{}", fmt::join(causes, ", "))));
+  if (!control.empty()) parts.push_back(say("refused by control {}", control));
+  for (const auto& figure : figures) parts.push_back(figure.text());
+  return joined(parts, ", ");
 }
 
-Status outcome_of(const RunResult& run, const ArmResult& arm, std::string* why) {
+Status outcome_of(const RunResult& run, const ArmResult& arm, Message* why) {
   const Status actual = conclude_arm(run, arm.name);
   if (!arm.expect.any()) return actual;
   Expectation came{.verdict = std::string(probes::name_of(actual))};
   if (!arm.expect.first.empty()) came.first = first_stage(run, arm);
   if (!arm.expect.cause.empty()) came.cause = cause_of(run, arm);
   if (!arm.expect.causes.empty()) came.causes = causes_of(run, arm.name);
+  if (!arm.expect.control.empty()) came.control = refusing_controls(run, arm.name);
+  const Message figures = unmet_figures(run, arm);
+  if (figures.empty()) came.figures = arm.expect.figures;
   const bool met = came == arm.expect;
   if (met) return Status::pass;
-  if (why) *why = fmt::format("expected {}; came {}", arm.expect.text(), came.text());
+  if (why) {
+    came.figures.clear();
+    *why = say("expected {}; came {}", arm.expect.text(), came.text());
+    if (!figures.empty()) *why = joined({*why, figures}, "; ");
+  }
   return actual == Status::invalid ? Status::invalid : Status::fail;
 }
 
 Status conclude_arm(const RunResult& run, std::string_view arm) { return worst_of(run, arm, false); }
 
-std::vector<std::string> invalid_reasons(const RunResult& run) {
-  std::vector<std::string> reasons = missing_evidence(run);
+std::vector<Message> invalid_reasons(const RunResult& run) {
+  std::vector<Message> reasons = missing_evidence(run);
   for (const auto& arm : run.arms)
     if (std::none_of(run.findings.begin(), run.findings.end(),
                      [&](const auto& f) { return f.arm == arm.name; }))
-      reasons.push_back(fmt::format("arm '{}' has no finding", arm.name));
+      reasons.push_back(say("arm '{}' has no finding", arm.name));
   const auto excused = [&](const std::string& name) {  // a suite may expect an arm to be INVALID
     return std::any_of(run.arms.begin(), run.arms.end(), [&](const auto& arm) {
       return arm.name == name && arm.expect.any() && outcome_of(run, arm) == Status::pass;
@@ -125,16 +154,17 @@ std::vector<std::string> invalid_reasons(const RunResult& run) {
   };
   for (const auto& control : run.controls)
     if (control.status == Status::invalid && !excused(control.arm))
-      reasons.push_back(fmt::format("control {} of arm '{}': {}", control.name, control.arm, control.line));
+      reasons.push_back(say("control {} of arm '{}': {}", control.name, control.arm, control.line));
   for (const auto& finding : run.findings) {
     if (status_of(finding) != Status::invalid || excused(finding.arm)) continue;
     const bool contradicts = finding.status != Status::invalid;
-    reasons.push_back(fmt::format(
-        "{}: {}", finding.key(),
-        contradicts ? fmt::format("recorded as pass with a bound ratio of {}", finding.metrics.bound_ratio)
-                    : finding.message));
+    reasons.push_back(say("{}: {}", finding.key(),
+                          contradicts
+                              ? say("recorded as pass with a bound ratio of {}", finding.metrics.bound_ratio)
+                              : finding.message));
   }
-  if (reasons.empty() && run.status == Status::invalid) reasons.emplace_back("the runner reached no verdict");
+  if (reasons.empty() && run.status == Status::invalid)
+    reasons.push_back(say("the runner reached no verdict"));
   return reasons;
 }
 

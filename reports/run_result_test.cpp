@@ -18,7 +18,9 @@ TEST(Verdict, PassNeedsEveryPlannedTensor) {
   EXPECT_TRUE(invalid_reasons(run).empty());
   run.compared -= 1;
   EXPECT_EQ(run.exit_code(), ExitCode::invalid);
-  EXPECT_EQ(invalid_reasons(run), std::vector<std::string>{"1 of 26 planned tensors were not compared"});
+  const auto reasons = invalid_reasons(run);
+  ASSERT_EQ(reasons.size(), 1u);
+  EXPECT_EQ(reasons.front().text(), "1 of 26 planned tensors were not compared");
 }
 
 TEST(Verdict, NothingComparedIsNeverAPass) {
@@ -40,9 +42,9 @@ TEST(Verdict, FailAndInvalidOutweighPass) {
   EXPECT_EQ(conclude_arm(failing_run(), "valu"), Status::fail);
   RunResult run = failing_run();
   run.findings[0].status = Status::invalid;
-  run.findings[0].message = "the tensor did not come";
+  run.findings[0].message = verbatim("the tensor did not come");
   EXPECT_EQ(run.exit_code(), ExitCode::invalid);
-  EXPECT_EQ(invalid_reasons(run).front(),
+  EXPECT_EQ(invalid_reasons(run).front().text(),
             "p0_short/auto/prefill/embed stage_parity(local): the tensor did not come");
 }
 
@@ -55,7 +57,7 @@ TEST(Verdict, TheRunnersOwnStatusCounts) {
 
 TEST(Verdict, InterruptedIsInvalid) {
   EXPECT_EQ(interrupted_run().exit_code(), ExitCode::invalid);
-  EXPECT_EQ(invalid_reasons(interrupted_run()).front(), "the run ended early: disk full: trace.h5");
+  EXPECT_EQ(invalid_reasons(interrupted_run()).front().text(), "the run ended early: disk full: trace.h5");
 }
 
 TEST(Verdict, APassOverNaNOrOverTheBoundContradictsItself) {

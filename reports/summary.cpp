@@ -85,7 +85,7 @@ std::string to_string(const Cell& cell) {
 
 bool is_weight(const Finding& finding) { return finding.stage.starts_with("weight/"); }
 
-Grid stage_by_layer(const FindingRefs& findings, int max_columns) {
+Grid stage_by_layer(const FindingRefs& findings, int max_columns, Language language) {
   std::set<std::pair<int, std::string>> rows;
   bool outside = false;
   int last = -1;
@@ -97,7 +97,7 @@ Grid stage_by_layer(const FindingRefs& findings, int max_columns) {
   }
   Grid grid;
   for (const auto& row : rows) grid.rows.push_back(row.second);
-  if (outside) grid.columns.emplace_back("model");
+  if (outside) grid.columns.push_back(tr(language, "model"));
   const int shift = outside ? 1 : 0;
   const int room = std::max(1, max_columns - shift);
   const int span = std::max(0, last) / room + 1;  // layers a column: ceil((last + 1) / room)
@@ -125,6 +125,29 @@ Grid by_arm(const RunResult& run, const std::function<std::string(const Finding&
   }
   square(grid);
   return grid;
+}
+
+Grid by_prompt(const RunResult& run, Language language) {
+  Grid grid;
+  if (std::any_of(run.findings.begin(), run.findings.end(), is_weight))
+    grid.columns.push_back(tr(language, "weights"));
+  grid.columns.insert(grid.columns.end(), run.prompts.begin(), run.prompts.end());
+  for (const auto& arm : run.arms) grid.rows.push_back(arm.name);
+  for (const auto& finding : run.findings) {
+    const size_t row = index_of(grid.rows, finding.arm);
+    at(grid, row, index_of(grid.columns, is_weight(finding) ? tr(language, "weights") : finding.prompt))
+        .add(finding);
+  }
+  square(grid);
+  return grid;
+}
+
+Grid by_probe(const RunResult& run) { return by_arm(run, probe_name); }
+
+Grid by_case(const RunResult& run, Language language) {
+  return by_arm(run, [language](const Finding& finding) {
+    return is_weight(finding) ? tr(language, "weights") : case_name(finding);
+  });
 }
 
 std::string probe_name(const Finding& finding) {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "reports/language.hpp"
 #include "reports/run_result.hpp"
 
 namespace greta::reports {
@@ -34,10 +35,16 @@ struct Grid {
 // Layers along the columns, in ranges ("0-2") when there are more than `max_columns`; stages along the rows
 // in the order of the forward pass; a first column "model" for stages that belong to no layer. Findings
 // without a stage, and weights, are left out.
-Grid stage_by_layer(const FindingRefs& findings, int max_columns);
+Grid stage_by_layer(const FindingRefs& findings, int max_columns, Language language = Language::english);
 
 // One row per name that `row_of` gives, one column per arm, in order of appearance.
 Grid by_arm(const RunResult& run, const std::function<std::string(const probes::Finding&)>& row_of);
+
+Grid by_probe(const RunResult& run);
+Grid by_case(const RunResult& run, Language language);
+// One row per arm, one column per prompt (and one for the weights): the matrix of a run of several models. A
+// cell that the run did not come to has no findings.
+Grid by_prompt(const RunResult& run, Language language);
 
 std::string probe_name(const probes::Finding& finding);  // "stage_parity (local)"
 std::string case_name(const probes::Finding& finding);   // "p0_short prefill"; "weights" for weights
@@ -63,15 +70,16 @@ bool all_zero(const FindingRefs& findings);
 // The arm's first finding that failed, in pipeline order; null: none did.
 const probes::Finding* first_failing(const RunResult& run, const ArmResult& arm);
 
-std::string upper_name(probes::Status status);  // "PASS", "FAIL", "INVALID"
+// "PASS", "FAIL", "INVALID"
+std::string upper_name(probes::Status status, Language language = Language::english);
 // The run's verdict: the worse of what the runner says and what the evidence supports.
 probes::Status verdict_of(const RunResult& run);
 // "184 of 184 planned tensors compared, 2 findings of 1,024 fail"
-std::string counts_text(const RunResult& run);
+std::string counts_text(const RunResult& run, Language language = Language::english);
 // The command that runs just this finding's comparison again.
 std::string rerun_command(const RunResult& run, const probes::Finding& finding);
 // "[12, 3, 7] of [205, 8, 32]: engine 1.5, reference 0.98, error 0.52, bound 1.2e-06, ratio 4.3e+05 (certain
 // bound: 2.1e+04)"
-std::string worst_element(const probes::Finding& finding);
+std::string worst_element(const probes::Finding& finding, Language language = Language::english);
 
 }  // namespace greta::reports

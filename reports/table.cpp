@@ -45,6 +45,19 @@ std::string Table::text(bool colours, int indent) const {
   return out;
 }
 
+std::string labelled(const LabelledLines& lines, int indent, int least) {
+  int width = least;
+  for (const auto& [name, value] : lines)
+    if (!value.empty()) width = std::max(width, display_width(name));
+  std::string out;
+  for (const auto& [name, value] : lines) {
+    if (value.empty()) continue;
+    out.append(static_cast<size_t>(indent), ' ').append(name);
+    out.append(static_cast<size_t>(width - display_width(name)) + 1, ' ').append(value) += '\n';
+  }
+  return out;
+}
+
 std::string grouped(int64_t number) {
   std::string digits = std::to_string(number);
   const int first = number < 0 ? 1 : 0;

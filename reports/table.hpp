@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace greta::reports {
@@ -26,6 +27,11 @@ class Table {
   std::vector<std::string> header_;
   std::vector<std::vector<TextCell>> rows_;
 };
+
+// Names and what they are, a line each, the values in one column at `least` or beyond; a line without a value
+// is left out.
+using LabelledLines = std::vector<std::pair<std::string, std::string>>;
+std::string labelled(const LabelledLines& lines, int indent, int least);
 
 std::string paint(std::string_view text, std::string_view colour, bool colours);
 

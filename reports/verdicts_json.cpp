@@ -10,6 +10,7 @@
 
 #include "reports/atomic_file.hpp"
 #include "reports/explanations.hpp"
+#include "reports/message_json.hpp"
 
 namespace greta::reports {
 namespace {
@@ -72,6 +73,15 @@ void visit_rows(Visitor&& visit, F& f) {
   visit("first_position", f.first_position);
 }
 
+template <typename Visitor, typename F>
+void visit_expected_figure(Visitor&& visit, F& f) {
+  visit("figure", f.figure);
+  visit("in", f.in);
+  visit("is", f.is);
+  visit("at_least", f.at_least);
+  visit("at_most", f.at_most);
+}
+
 template <typename Visitor, typename A>
 void visit_arm(Visitor&& visit, A& a) {
   visit("name", a.name);
@@ -82,6 +92,8 @@ void visit_arm(Visitor&& visit, A& a) {
   visit("expect_first", a.expect.first);
   visit("expect_cause", a.expect.cause);
   visit("expect_causes", a.expect.causes);
+  visit("expect_control", a.expect.control);
+  visit("expect_figures", a.expect.figures);
 }
 
 template <typename Visitor, typename C>
@@ -90,6 +102,15 @@ void visit_control(Visitor&& visit, C& c) {
   visit("arm", c.arm);
   visit("status", c.status);
   visit("line", c.line);
+}
+
+template <typename Visitor, typename M>
+void visit_model(Visitor&& visit, M& m) {
+  visit("arm", m.arm);
+  visit("path", m.path);
+  visit("digest", m.digest);
+  visit("quant", m.quant);
+  visit("seed", m.seed);
 }
 
 template <typename Visitor, typename I>
@@ -151,6 +172,10 @@ struct Writer {
   void operator()(const char* key, const T& value) {
     object[key] = json_of(value);
   }
+  void operator()(const char* key, const Message& message) {
+    object[key] = message.text();
+    if (!is_verbatim(message)) object[says_key(key)] = message_to_json(message);
+  }
 
   template <typename T>
   static Json json_of(const T& value) {
@@ -170,6 +195,17 @@ struct Writer {
   static Json json_of(const std::vector<Control>& controls) {
     Json json = Json::array();
     for (const auto& control : controls) visit_control(Writer{json.emplace_back(Json::object())}, control);
+    return json;
+  }
+  static Json json_of(const std::vector<ExpectedFigure>& figures) {
+    Json json = Json::array();
+    for (const auto& figure : figures)
+      visit_expected_figure(Writer{json.emplace_back(Json::object())}, figure);
+    return json;
+  }
+  static Json json_of(const std::vector<ArmModel>& models) {
+    Json json = Json::array();
+    for (const auto& model : models) visit_model(Writer{json.emplace_back(Json::object())}, model);
     return json;
   }
   static Json json_of(const std::vector<ArmResult>& arms) {
@@ -194,7 +230,12 @@ struct LineWriter {
     put(value);
     separator = ",";
   }
+  void operator()(const char* key, const Message& message) {
+    (*this)(key, message.text());
+    if (!is_verbatim(message)) (*this)(says_key(key).c_str(), message_to_json(message));
+  }
 
+  void put(const Json& json) { out += dump(json, -1); }
   void put(const std::string& text) {
     const bool plain = std::all_of(text.begin(), text.end(), [](unsigned char c) {
       return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
@@ -258,6 +299,16 @@ struct Reader {
     }
   }
 
+  void operator()(const char* key, Message& message) {
+    std::string text;
+    (*this)(key, text);
+    const auto says = object.find(says_key(key));
+    if (says != object.end())
+      message = message_from_json(*says, text);
+    else if (!text.empty())
+      message = verbatim(text);
+  }
+
   template <typename T>
   static void read(const Json& json, T& value) {
     value = json.get<T>();
@@ -292,6 +343,12 @@ struct Reader {
   static void read(const Json& json, std::vector<Control>& controls) {
     for (const auto& element : json) visit_control(Reader{element}, controls.emplace_back());
   }
+  static void read(const Json& json, std::vector<ExpectedFigure>& figures) {
+    for (const auto& element : json) visit_expected_figure(Reader{element}, figures.emplace_back());
+  }
+  static void read(const Json& json, std::vector<ArmModel>& models) {
+    for (const auto& element : json) visit_model(Reader{element}, models.emplace_back());
+  }
   static void read(const Json& json, std::vector<ArmResult>& arms) {
     for (const auto& element : json) visit_arm(Reader{element}, arms.emplace_back());
   }
@@ -313,6 +370,7 @@ std::string to_verdicts_json(const RunResult& run) {
                {"schema_version", kVerdictsSchema},
                {"exit_code", static_cast<int>(run.exit_code())}};
   visit_run(Writer{head}, run);
+  if (!run.models.empty()) Writer{head}("models", run.models);
   if (!run.explanations.empty()) head["explanations"] = explanations_to_json(run.explanations);
   std::string text = dump(head, 1);
   text.erase(text.rfind("\n}"));
@@ -340,6 +398,7 @@ RunResult from_verdicts_json(std::string_view text, const std::string& name) {
   try {
     check_schema(json, name);
     visit_run(Reader{json}, run);
+    if (json.contains("models")) Reader{json}("models", run.models);
     if (json.contains("explanations")) run.explanations = explanations_from_json(json["explanations"]);
     for (const auto& line : json.at("findings")) {
       auto& finding = run.findings.emplace_back();

@@ -1,10 +1,12 @@
 // verdicts.json: a RunResult as JSON, for CI and for making every other report again.
 //
 // One object: schema "greta/verdicts", schema_version, the fields of RunResult under their own names,
-// `explanations` where a stage fails, and `findings`, one a line; a finding has `row_ratio` and
-// `first_position` where it has rows, `head_ratio`, `by_expected` and `by_certain` (RatioHistogram) and
-// `figures` where its probe fills them in. JSON has no NaN and no infinity: such a metric is the string "NaN",
-// "Infinity" or "-Infinity". `exit_code` is there for readers and is recomputed when read.
+// `models` where arms have models of their own, `explanations` where a stage fails, and `findings`, one a
+// line; a finding has `row_ratio` and `first_position` where it has rows, `head_ratio`, `by_expected` and
+// `by_certain` (RatioHistogram) and `figures` where its probe fills them in. JSON has no NaN and no infinity:
+// such a metric is the string "NaN", "Infinity" or "-Infinity". `exit_code` is there for readers and is
+// recomputed when read. Sentences are there in English and, beside it, as what they were made of
+// (message_json.hpp).
 #pragma once
 
 #include <string>

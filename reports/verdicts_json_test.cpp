@@ -28,7 +28,7 @@ std::string why_not(const std::string& json) {
 
 TEST(VerdictsJson, RoundTripKeepsEveryField) {
   RunResult run = failing_run();
-  run.interrupted = "a \"quoted\" reason\nover two lines";
+  run.interrupted = verbatim("a \"quoted\" reason\nover two lines");
   run.findings[2].metrics = {7,   6,   5,   4.1, 3.1,  2,     1.1, 0.1, 1e-300, 9.1,
                              8.1, 7.1, 6.1, 5.1, -0.5, -3.25, 4,   3,   2,      1LL << 60};
   const std::string text = to_verdicts_json(run);

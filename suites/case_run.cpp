@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "probes/chunks.hpp"
 #include "suites/chain.hpp"
 #include "suites/interrupt.hpp"
 
@@ -45,9 +46,10 @@ CaseRun::CaseRun(Bench& bench, const Case& item)
   evidence_->arm = item.arm.name;
   evidence_->model = &bench.model;
   evidence_->seed = bench.seed;
+  evidence_->keys_window = item.arm.keys_window;
 }
 
-void CaseRun::run(EnginePort& engine, EnginePort* repeat, const std::string& repeat_note) {
+void CaseRun::run(EnginePort& engine, EnginePort* repeat, const Message& repeat_note) {
   evidence_->repeat_note = repeat_note;
   bench_.meter.at(case_.prompt.id + "/" + case_.arm.name);
   PassHooks hooks;
@@ -57,7 +59,8 @@ void CaseRun::run(EnginePort& engine, EnginePort* repeat, const std::string& rep
   std::set<Place> traced;
   hooks.delivered = [this, &traced](const Phase& phase, const Place& place, const probes::Tap& tap) {
     // A tensor that comes twice is a finding of its own (INVALID): the trace keeps the first.
-    if (bench_.trace && tap.tensor && traced.insert(place).second)
+    // Chunks hold what the whole call holds: the trace would double for every size.
+    if (bench_.trace && tap.tensor && !probes::parse_chunk(phase.name) && traced.insert(place).second)
       bench_.trace->submit(record_of(*evidence_, phase, place, tap));
   };
   Passes passes(case_, bench_.model.config(), *evidence_, hooks);
@@ -77,6 +80,7 @@ void CaseRun::run(EnginePort& engine, EnginePort* repeat, const std::string& rep
 }
 
 void CaseRun::step_done(const Phase& phase, int step, Run run) {
+  if (probes::parse_chunk(phase.name)) return;  // judged when the case is complete
   const auto concerned = [&](size_t p) {
     return bench_.plan.probes[p].needs.repeats == (run == Run::repeat) && !case_.expected[p].empty();
   };
@@ -150,8 +154,8 @@ void CaseRun::require_complete() {
       probes_[p].judge(place, [&](probes::Finding&) {
         const auto why = chain_failures_.find(place.phase);
         throw Missing(why != chain_failures_.end() && bench_.plan.probes[p].needs.chained
-                          ? "there is no chained reference: " + why->second
-                          : fmt::format("the probe gave no verdict on {}", place.text()));
+                          ? say("there is no chained reference: {}", why->second)
+                          : say("the probe gave no verdict on {}", place.text()));
       });
       auto blank = probes_[p].judge.take();
       if (!keys.contains(blank.front().key())) found_.push_back(std::move(blank.front()));
@@ -163,7 +167,7 @@ void CaseRun::require_complete() {
       if (const Phase* phase = evidence_->find(place.phase))
         phase->tap(place.layer, place.stage);
       else
-        throw Missing(fmt::format("phase {} did not run", place.phase));
+        throw Missing(say("phase {} did not run", place.phase));
     } catch (const Missing& missing) {
       plan(place, [&](probes::Finding&) { throw missing; });
     }

@@ -21,7 +21,7 @@ struct Bench {
   Checker& checker;
   Meter& meter;
   uint64_t seed = 1;
-  double engine_seconds = 0;
+  double& engine_seconds;  // of the whole run
 };
 
 // The probes of the plan, each with what it has found so far. Only the checking thread uses them while the
@@ -37,7 +37,7 @@ class CaseRun {
   CaseRun(Bench& bench, const Case& item);
 
   // `repeat`: an engine that runs the lanes in another order (null unless the case asks for repeats).
-  void run(EnginePort& engine, EnginePort* repeat, const std::string& repeat_note);
+  void run(EnginePort& engine, EnginePort* repeat, const Message& repeat_note);
   // What was found, also after run() threw; the checking thread must be idle.
   std::vector<probes::Finding> findings();
   // What the engine delivered; it may outlive this.
@@ -57,7 +57,7 @@ class CaseRun {
   const std::shared_ptr<probes::Evidence> evidence_ = std::make_shared<probes::Evidence>();
   std::vector<ReadyProbe> probes_;
   std::vector<probes::Finding> found_;
-  std::map<std::string, std::string> chain_failures_;
+  std::map<std::string, Message> chain_failures_;
   int64_t counted_ = 0;
 };
 

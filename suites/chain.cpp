@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "probes/chunks.hpp"
 #include "suites/phases.hpp"
 
 namespace greta::suites {
@@ -30,7 +31,9 @@ class Chain {
                          return reference::Contract::parse(
                              phase->contract(info(stage).per_layer ? layer : -1, stage));
                        }});
-    reference::chained(*evidence_.model, calls, {.seed = evidence_.seed},
+    const int steps = case_.chained_steps;
+    const bool all = steps > evidence_.model->config().layers;
+    reference::chained(*evidence_.model, calls, {.seed = evidence_.seed, .layers = all ? -1 : steps},
                        [&](int index, Stage stage, int layer, const Matrix& value, const Matrix& envelope) {
                          visit(*phases[static_cast<size_t>(index)], stage, info(stage).per_layer ? layer : -1,
                                value, envelope);
@@ -62,12 +65,31 @@ class Chain {
 
 }  // namespace
 
-std::map<std::string, std::string> run_chains(const Case& item, Evidence& evidence, const ChainedUse& use) {
+namespace {
+
+// Chunks are held against their noise only from where on they run otherwise than the whole prompt.
+std::vector<std::string> chunks_to_chain(const Evidence& evidence, int64_t size) {
+  std::vector<std::string> names;
+  const Phase* whole = evidence.find("prefill");
+  if (!whole) return names;
+  try {
+    const auto calls = probes::chunk_phases(evidence, whole->call.S(), size);
+    if (!probes::departure_of(*whole, calls, evidence.model->config().layers)) return names;
+    for (const Phase* call : calls) names.push_back(call->name);
+  } catch (const probes::Missing&) {  // the probe says so itself
+  }
+  return names;
+}
+
+}  // namespace
+
+std::map<std::string, Message> run_chains(const Case& item, Evidence& evidence, const ChainedUse& use) {
   std::vector<std::string> decodes = {"fill_prefill"};
   for (int step = 0; step < item.decodes; ++step) decodes.push_back(decode_name(step));
-  const std::vector<std::vector<std::string>> passes = {
+  std::vector<std::vector<std::string>> passes = {
       {"prefill"}, decodes, {"fill_stepwise", "decode0_stepwise"}};
-  std::map<std::string, std::string> failures;
+  for (const int64_t size : item.chunks) passes.push_back(chunks_to_chain(evidence, size));
+  std::map<std::string, Message> failures;
   for (const auto& names : passes) {
     std::vector<const Phase*> phases;
     bool asked = false;
@@ -82,8 +104,8 @@ std::map<std::string, std::string> run_chains(const Case& item, Evidence& eviden
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const std::exception& error) {
-      for (const auto& name : names) failures[name] = error.what();
-      if (names.front() == "prefill") failures["prefill_last"] = error.what();
+      for (const auto& name : names) failures[name] = probes::message_of(error);
+      if (names.front() == "prefill") failures["prefill_last"] = probes::message_of(error);
     }
   }
   return failures;

@@ -16,7 +16,7 @@ using ChainedUse = std::function<void(const probes::ChainedView&)>;
 
 // Keeps the last rows in `evidence` and returns why a phase has no chained reference ("decode0" -> "the
 // engine declared no contract …").
-std::map<std::string, std::string> run_chains(const Case& item, probes::Evidence& evidence,
-                                              const ChainedUse& use);
+std::map<std::string, Message> run_chains(const Case& item, probes::Evidence& evidence,
+                                          const ChainedUse& use);
 
 }  // namespace greta::suites

@@ -98,15 +98,15 @@ class Draw {
 
 std::string first_trouble(const reports::RunResult& run) {
   for (const auto& finding : run.findings)
-    if (finding.status != Status::pass) return finding.key() + ": " + finding.message;
+    if (finding.status != Status::pass) return finding.key() + ": " + finding.message.text();
   const auto reasons = reports::invalid_reasons(run);
-  return reasons.empty() ? "no finding says why" : reasons.front();
+  return reasons.empty() ? "no finding says why" : reasons.front().text();
 }
 
 }  // namespace
 
 void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
-               const std::function<void(const std::string&)>& say) {
+               const std::function<void(const std::string&)>& tell) {
   std::mt19937_64 random(options.seed);
   const std::string model = options.scratch_dir + "/clean.gguf";
   for (int i = 0; i < options.clean; ++i) {
@@ -116,7 +116,7 @@ void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
     const Suite suite = draw.suite();
     const auto run = suites::run(suite, draw.options(model, options.scratch_dir));
     if (!run.interrupted.empty() && run.findings.empty())
-      fail_internal("{}: {}", draw.text(), run.interrupted);
+      fail_internal("{}: {}", draw.text(), run.interrupted.text());
     if (result.created.empty()) result.identify(run.identity);
     ++result.clean_runs;
     result.clean_fail += run.status == Status::fail;
@@ -125,7 +125,7 @@ void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
       result.false_alarms.push_back(
           fmt::format("{}: {}: {}", draw.text(), probes::name_of(run.status), first_trouble(run)));
     if ((i + 1) % 10 == 0)
-      say(fmt::format("{:>3} of {} clean runs, {} false alarms", i + 1, options.clean,
+      tell(fmt::format("{:>3} of {} clean runs, {} false alarms", i + 1, options.clean,
                       result.false_alarms.size()));
   }
   std::error_code ignored;

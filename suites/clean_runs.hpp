@@ -11,6 +11,6 @@ namespace greta::suites {
 
 // options.clean runs, counted in `result`; each alarm is one line that says how to make the run again.
 void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
-               const std::function<void(const std::string&)>& say);
+               const std::function<void(const std::string&)>& tell);
 
 }  // namespace greta::suites

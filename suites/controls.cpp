@@ -7,6 +7,9 @@
 #include <optional>
 #include <set>
 
+#include "datasets/message.hpp"
+#include "probes/keys_window.hpp"
+
 namespace greta::suites {
 namespace {
 
@@ -17,29 +20,36 @@ using reports::Control;
 // Where a kernel ran: prompt, phase, layer, stage.
 using Places = std::map<std::string, std::string>;
 
+constexpr std::string_view kPrefillSide = " | prefill: ";
+
 bool is_product(const Finding& finding) { return finding.contract.starts_with("op=matmul"); }
 
 Places kernels_of(const std::vector<Finding>& findings, const std::string& arm, bool products_only) {
   Places out;
   for (const auto& finding : findings)
     if (finding.arm == arm && finding.prompt != "weights" && !finding.kernel.empty() &&
-        (!products_only || is_product(finding)))
-      out.emplace(
-          fmt::format("{}/{}/layer_{}/{}", finding.prompt, finding.phase, finding.layer, finding.stage),
-          finding.kernel);
+        (!products_only || is_product(finding))) {
+      const auto add = [&](const std::string& phase, const std::string& kernel) {
+        out.emplace(fmt::format("{}/{}/layer_{}/{}", finding.prompt, phase, finding.layer, finding.stage),
+                    kernel);
+      };
+      // phase_parity names both sides' kernels: "A | prefill: B".
+      const auto bar = finding.kernel.find(kPrefillSide);
+      add(finding.phase, finding.kernel.substr(0, bar));
+      if (bar != std::string::npos) add("prefill_last", finding.kernel.substr(bar + kPrefillSide.size()));
+    }
   return out;
 }
 
-std::string names_of(const Places& places) {
+Message names_of(const Places& places) {
   std::set<std::string> names;
   for (const auto& [place, kernel] : places) names.insert(kernel);
-  std::string out;
-  int listed = 0;
+  std::vector<Message> out;
   for (const auto& name : names) {
-    if (++listed > 4) return out + fmt::format(" and {} more", names.size() - 4);
-    out += (out.empty() ? "" : ", ") + name;
+    if (out.size() == 4) return say("{} and {} more", joined(out, ", "), names.size() - 4);
+    out.push_back(verbatim(name));
   }
-  return out;
+  return joined(out, ", ");
 }
 
 // "matmul_valu_gemv_q4_K<…>" names its unit and its shape between underscores.
@@ -52,10 +62,10 @@ bool names_part(const std::string& kernel, const std::string& part) {
 
 Control same_model(const std::string& arm, const std::string& reference, const std::string& engine) {
   if (engine == reference)
-    return {"model", arm, Status::pass, fmt::format("engine and reference both hold {}", reference)};
-  return {"model", arm, Status::invalid,
-          fmt::format("the engine runs model {}, the reference holds {}: other weights are no error", engine,
-                      reference)};
+    return {"model", arm, Status::pass, say("engine and reference both hold {}", reference)};
+  return {
+      "model", arm, Status::invalid,
+      say("the engine runs model {}, the reference holds {}: other weights are no error", engine, reference)};
 }
 
 Control planned(const std::vector<Finding>& findings, const std::string& arm) {
@@ -65,17 +75,18 @@ Control planned(const std::vector<Finding>& findings, const std::string& arm) {
   for (const auto& finding : findings) {
     if (finding.arm != arm) continue;
     ++of_arm;
-    if (finding.status != Status::invalid) continue;
+    // One that compared something and is INVALID all the same says why itself (a window).
+    if (finding.status != Status::invalid || finding.metrics.count > 0) continue;
     ++missing;
     if (!first) first = &finding;
   }
   if (missing == 0) {
-    control.line = fmt::format("all {} comparisons had what they need, once and whole", of_arm);
+    control.line = say("all {} comparisons had what they need, once and whole", of_arm);
     return control;
   }
   control.status = Status::invalid;
-  control.line = fmt::format("{} of {} comparisons lack evidence; the first: {}: {}", missing, of_arm,
-                             first->key(), first->message);
+  control.line = say("{} of {} comparisons lack evidence; the first: {}: {}", missing, of_arm, first->key(),
+                     first->message);
   return control;
 }
 
@@ -88,13 +99,12 @@ std::optional<Control> route(const Arm& arm, const std::vector<Finding>& finding
     for (const auto& forced : {arm.unit, arm.shape}) {
       if (forced == "auto" || names_part(kernel, forced)) continue;
       control.status = Status::invalid;
-      control.line =
-          fmt::format("inert factor: the arm forces unit={} shape={}, but {} ran {}; what ran in all: {}",
-                      arm.unit, arm.shape, place, kernel, names_of(places));
+      control.line = say("inert factor: the arm forces unit={} shape={}, but {} ran {}; what ran in all: {}",
+                         arm.unit, arm.shape, place, kernel, names_of(places));
       return control;
     }
   }
-  control.line = fmt::format("unit={} shape={} ran everywhere: {}", arm.unit, arm.shape, names_of(places));
+  control.line = say("unit={} shape={} ran everywhere: {}", arm.unit, arm.shape, names_of(places));
   return control;
 }
 
@@ -104,23 +114,57 @@ std::optional<Control> factor(const Arm& arm, const std::vector<Finding>& findin
   const Places own = kernels_of(findings, arm.name, false),
                other = kernels_of(findings, arm.differs_from, false);
   int64_t common = 0, differ = 0;
-  std::string example;
+  Message example;
   for (const auto& [place, kernel] : own) {
     const auto found = other.find(place);
     if (found == other.end()) continue;
     ++common;
     if (found->second == kernel) continue;
-    if (differ++ == 0) example = fmt::format("{}: {} against {}", place, kernel, found->second);
+    if (differ++ == 0) example = say("{}: {} against {}", place, kernel, found->second);
   }
   if (common == 0)
-    control.line = fmt::format("arm '{}' has no place in common with '{}'", arm.name, arm.differs_from);
+    control.line = say("arm '{}' has no place in common with '{}'", arm.name, arm.differs_from);
   else if (differ == 0)
-    control.line = fmt::format("inert factor: '{}' ran the same kernels as '{}' in all {} places: {}",
-                               arm.name, arm.differs_from, common, names_of(own));
+    control.line = say("inert factor: '{}' ran the same kernels as '{}' in all {} places: {}", arm.name,
+                       arm.differs_from, common, names_of(own));
   else {
     control.status = Status::pass;
-    control.line = fmt::format("other kernels than '{}' in {} of {} places, {}", arm.differs_from, differ,
-                               common, example);
+    control.line =
+        say("other kernels than '{}' in {} of {} places, {}", arm.differs_from, differ, common, example);
+  }
+  return control;
+}
+
+// A window that leaves out keys that matter shows the instrument, not the engine; one that no probe looks
+// through is an inert factor.
+std::optional<Control> window(const Arm& arm, const std::vector<Finding>& findings) {
+  if (arm.keys_window == 0) return std::nullopt;
+  Control control{.name = "window", .arm = arm.name, .status = Status::invalid};
+  int64_t through = 0, short_of = 0;
+  const Finding* first = nullptr;
+  for (const auto& finding : findings) {
+    if (finding.arm != arm.name) continue;
+    const auto has = [&](std::string_view name) {
+      return std::any_of(finding.figures.begin(), finding.figures.end(),
+                         [&](const auto& figure) { return figure.name == name; });
+    };
+    through += has(probes::kWindow);
+    if (!has(probes::kKeysLeftOut)) continue;
+    ++short_of;
+    if (!first) first = &finding;
+  }
+  if (through == 0) {
+    control.line =
+        say("inert factor: keys_window = {}, but no comparison of the arm looks at keys through it",
+            arm.keys_window);
+  } else if (first) {
+    control.line =
+        say("keys_window = {} leaves out keys that matter in {} of {} comparisons; the first: {}: {}",
+            arm.keys_window, short_of, through, first->key(), first->message);
+  } else {
+    control.status = Status::pass;
+    control.line = say("keys_window = {} leaves out nothing that matters in any of {} comparisons",
+                       arm.keys_window, through);
   }
   return control;
 }
@@ -137,25 +181,26 @@ std::optional<Control> repeat(const std::string& arm, const std::vector<Finding>
   Control control{.name = "repeat", .arm = arm, .status = Status::pass};
   // An engine that does not repeat itself has failed a probe of its own: that is a verdict, not the lack of
   // one.
-  control.line = other == 0
-                     ? fmt::format("the same bits twice in {} tensors", same)
-                     : fmt::format("{} of {} tensors had other bits the second time, the first of them {}",
-                                   other, same + other, first->key());
+  control.line = other == 0 ? say("the same bits twice in {} tensors", same)
+                            : say("{} of {} tensors had other bits the second time, the first of them {}",
+                                  other, same + other, first->key());
   return control;
 }
 
 }  // namespace
 
 std::vector<Control> controls_of(const Suite& suite, const std::vector<Finding>& findings,
-                                 const std::string& model, const std::map<std::string, std::string>& models) {
+                                 const std::map<std::string, std::string>& references,
+                                 const std::map<std::string, std::string>& models) {
   std::vector<Control> out;
   for (const auto& arm : suite.arms) {
     if (std::none_of(findings.begin(), findings.end(), [&](const auto& f) { return f.arm == arm.name; }))
       continue;
     if (const auto own = models.find(arm.name); own != models.end())
-      out.push_back(same_model(arm.name, model, own->second));
+      out.push_back(same_model(arm.name, references.at(arm.name), own->second));
     out.push_back(planned(findings, arm.name));
-    for (auto& control : {route(arm, findings), factor(arm, findings), repeat(arm.name, findings)})
+    for (auto& control :
+         {route(arm, findings), factor(arm, findings), window(arm, findings), repeat(arm.name, findings)})
       if (control) out.push_back(*control);
   }
   return out;

@@ -4,6 +4,7 @@
 //   planned  every planned tensor came, once, whole and of this prompt (the findings name those that did not)
 //   route    the kernels that ran are those that the arm forces
 //   factor   an arm that must differ from another ran other kernels than that one somewhere
+//   window   an arm that looks through a window (keys_window) leaves nothing out that matters
 //   repeat   the same calls gave the same bits, where the suite repeats them
 #pragma once
 
@@ -17,9 +18,9 @@
 namespace greta::suites {
 
 // Of the arms that have findings, in the suite's order. `models`: what each arm's engine says it runs;
-// `model`: what the reference reads; both digests.
+// `references`: what the reference reads beside it; both digests.
 std::vector<reports::Control> controls_of(const Suite& suite, const std::vector<probes::Finding>& findings,
-                                          const std::string& model,
+                                          const std::map<std::string, std::string>& references,
                                           const std::map<std::string, std::string>& models);
 
 }  // namespace greta::suites

@@ -30,11 +30,12 @@ reports::RunResult run_with(const std::string& arms, const Tampering& tampering 
 void expect_invalid(const reports::RunResult& result, const std::string& what) {
   EXPECT_EQ(result.exit_code(), ExitCode::invalid);
   const auto reasons = reports::invalid_reasons(result);
-  const bool said = std::any_of(reasons.begin(), reasons.end(),
-                                [&](const auto& line) { return line.find(what) != std::string::npos; });
+  const bool said = std::any_of(reasons.begin(), reasons.end(), [&](const auto& line) {
+    return line.text().find(what) != std::string::npos;
+  });
   EXPECT_TRUE(said) << "no reason says '" << what
-                    << "'; the first: " << (reasons.empty() ? "none" : reasons.front());
-  for (const auto& line : reasons) EXPECT_EQ(line.find('\n'), std::string::npos);
+                    << "'; the first: " << (reasons.empty() ? "none" : reasons.front().text());
+  for (const auto& line : reasons) EXPECT_EQ(line.text().find('\n'), std::string::npos);
 }
 
 reports::RunResult run_record(
@@ -48,7 +49,7 @@ TEST(Controls, ACleanRunPrintsThem) {
   std::vector<std::string> names;
   for (const auto& control : result.controls) {
     names.push_back(control.name);
-    EXPECT_EQ(control.status, Status::pass) << control.line;
+    EXPECT_EQ(control.status, Status::pass) << control.line.text();
     EXPECT_FALSE(control.line.empty());
   }
   EXPECT_EQ(names, (std::vector<std::string>{"model", "planned", "route"}));
@@ -144,6 +145,55 @@ TEST(Controls, ZeroPairs) {
   const auto result = run_record([](const CallInfo&, TapRecord&&, const TapSink&) {});
   EXPECT_EQ(result.compared, 0);
   expect_invalid(result, "nothing was compared");
+}
+
+reports::RunResult run_attention(const std::string& arm) {
+  const RunFolder folder;
+  return run(parse_suite("prompts = [\"tokens:5,9,2,7,1,3,8,4,6\"]\nphases = [\"decode0\"]\nlayers = "
+                         "[-1]\n[[arm]]\nname = \"a\"\n" +
+                             arm + "[[probe]]\nuse = \"v_layout\"\n",
+                         "test.toml"),
+             folder.options());
+}
+
+TEST(Controls, AWindowThatLeavesKeysOut) {
+  const auto short_of = run_attention("keys_window = 4\n");
+  expect_invalid(short_of, "control window of arm 'a': keys_window = 4 leaves out keys that matter");
+  expect_invalid(short_of, "the instrument, not the engine");
+  for (const auto& control : short_of.controls)
+    EXPECT_EQ(control.status == Status::pass, control.name != "window")
+        << control.name << ": " << control.line.text();
+  EXPECT_EQ(run_attention("keys_window = 4\nexpect = { control = \"window\" }\n").exit_code(),
+            ExitCode::pass);
+  EXPECT_EQ(run_attention("keys_window = 9\n").exit_code(), ExitCode::pass);
+  EXPECT_EQ(run_attention("keys_window = 9\nexpect = { control = \"window\" }\n").exit_code(), ExitCode::fail)
+      << "a control that was to refuse and did not";
+}
+
+TEST(Controls, AWindowThatNoProbeLooksThroughIsInert) {
+  expect_invalid(run_with("[[arm]]\nname = \"a\"\nkeys_window = 4\n"),
+                 "no comparison of the arm looks at keys through it");
+}
+
+TEST(Controls, ARouteFlagThatIsIgnoredIsInvalid) {
+  const std::string arm = "[[arm]]\nname = \"m\"\nunit = \"mfma\"\nshape = \"gemv\"\n";
+  const std::string fault = "faults = [\"route_flag=ignored\"]\n";
+  EXPECT_EQ(run_with(arm).exit_code(), ExitCode::pass);
+  expect_invalid(run_with(arm + fault), "inert factor: the arm forces unit=mfma shape=gemv");
+  EXPECT_EQ(run_with(arm + fault + "expect = { control = \"route\" }\n").exit_code(), ExitCode::pass);
+  EXPECT_EQ(run_with(arm + fault + "expect = { control = \"factor\" }\n").exit_code(), ExitCode::invalid);
+}
+
+TEST(Controls, ExpectedFiguresDecide) {
+  const auto arm = [&](const std::string& figure) {
+    return run_attention("expect = { verdict = \"pass\", figures = [" + figure + "] }\n").exit_code();
+  };
+  EXPECT_EQ(arm("{ figure = \"v_layout_best\", is = \"row\" }"), ExitCode::pass);
+  EXPECT_EQ(arm("{ figure = \"v_layout_best\", is = \"col\" }"), ExitCode::fail);
+  EXPECT_EQ(arm("{ figure = \"pv_mae\", at_most = 1e-3, in = \"*/pv v_layout\" }"), ExitCode::pass);
+  EXPECT_EQ(arm("{ figure = \"pv_mae\", at_least = 1e-3 }"), ExitCode::fail);
+  EXPECT_EQ(arm("{ figure = \"pv_mae\", at_most = 1e-3, in = \"*/v_cache v_layout\" }"), ExitCode::fail)
+      << "no such figure there";
 }
 
 TEST(Controls, WhatASuiteExpectsDecides) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <limits>
 
 #include "datasets/error.hpp"
@@ -46,6 +47,35 @@ void check_only(const ExplainRun& how, const reports::RunResult& run) {
   if (!any) fail_usage("no finding that fails has a key that matches '{}'", how.only);
 }
 
+// Those of the arms that ran it; of all, in a run of one model.
+std::vector<Finding> findings_of(const reports::RunResult& run, const reports::ModelFile& model) {
+  std::vector<Finding> out;
+  for (const auto& finding : run.findings)
+    if (model.arms.empty() ||
+        std::find(model.arms.begin(), model.arms.end(), finding.arm) != model.arms.end())
+      out.push_back(finding);
+  return out;
+}
+
+void explain_model(const ExplainRun& how, const TraceReader& trace, const reports::ModelFile& used,
+                   reports::RunResult& run) {
+  const auto findings = findings_of(run, used);
+  const auto file = GgufFile::open(how.model_path.empty() ? used.path : how.model_path);
+  const reference::Model model(file);
+  const probes::TraceEvidence evidence(trace, file, model, used.digest);
+  const probes::RunRecord record{
+      .model = model,
+      .findings = findings,
+      .evidence = [&](const std::string& prompt, const std::string& arm) { return evidence.of(prompt, arm); },
+      .weight = [&](const std::string& arm, const std::string& name) { return evidence.weight(arm, name); }};
+  probes::ExplainOptions options;
+  options.most_tensors = how.most_tensors > 0 ? how.most_tensors : std::numeric_limits<int64_t>::max();
+  if (!how.only.empty())
+    options.wanted = [&](const Finding& finding) { return matches(how.only, finding.key()); };
+  auto explanations = probes::explain(record, options);
+  std::move(explanations.begin(), explanations.end(), std::back_inserter(run.explanations));
+}
+
 }  // namespace
 
 reports::RunResult explain_run(const ExplainRun& how) {
@@ -57,19 +87,10 @@ reports::RunResult explain_run(const ExplainRun& how) {
   check_only(how, run);
   const TraceReader trace(file_of(how, "trace.h5"));
   check_same(run, trace.identity());
-  const auto file = GgufFile::open(how.model_path.empty() ? trace.identity().model_path : how.model_path);
-  const reference::Model model(file);
-  const probes::TraceEvidence evidence(trace, file, model);
-  const probes::RunRecord record{
-      .model = model,
-      .findings = run.findings,
-      .evidence = [&](const std::string& prompt, const std::string& arm) { return evidence.of(prompt, arm); },
-      .weight = [&](const std::string& arm, const std::string& name) { return evidence.weight(arm, name); }};
-  probes::ExplainOptions options;
-  options.most_tensors = how.most_tensors > 0 ? how.most_tensors : std::numeric_limits<int64_t>::max();
-  if (!how.only.empty())
-    options.wanted = [&](const Finding& finding) { return matches(how.only, finding.key()); };
-  run.explanations = probes::explain(record, options);
+  const auto files = reports::model_files(run);
+  if (files.size() > 1 && !how.model_path.empty())
+    fail_usage("the arms of this run ran {} models; --model names one of them", files.size());
+  for (const auto& model : files) explain_model(how, trace, model, run);
   return run;
 }
 

@@ -29,7 +29,7 @@ HeldCase::HeldCase(const std::string& model_path, const Suite& suite)
 probes::Phase& HeldCase::phase(const std::string& name) {
   for (auto& phase : evidence_.phases)
     if (phase.name == name) return phase;
-  throw probes::Missing(fmt::format("phase {} did not run", name));
+  throw probes::Missing(say("phase {} did not run", name));
 }
 
 Suite sensitivity_suite(const std::string& prompt) {

@@ -16,7 +16,8 @@ InterruptGuard::InterruptGuard() {
   sigaction(SIGINT, &action, &old_int_);
   sigaction(SIGTERM, &action, &old_term_);
   struct sigaction ignore {};
-  ignore.sa_handler = SIG_IGN;  // a file that outgrows its limit is a failed write, not the end of the process
+  ignore.sa_handler =
+      SIG_IGN;  // a file that outgrows its limit is a failed write, not the end of the process
   sigaction(SIGXFSZ, &ignore, &old_size_);
 }
 
@@ -27,8 +28,8 @@ InterruptGuard::~InterruptGuard() {
 }
 
 void InterruptGuard::check() {
-  if (received == SIGINT) throw Interrupted("interrupted by SIGINT");
-  if (received == SIGTERM) throw Interrupted("interrupted by SIGTERM");
+  if (received == SIGINT) throw Interrupted("SIGINT");
+  if (received == SIGTERM) throw Interrupted("SIGTERM");
 }
 
 }  // namespace greta::suites

@@ -4,11 +4,13 @@
 #include <signal.h>
 
 #include <stdexcept>
+#include <string>
 
 namespace greta::suites {
 
 struct Interrupted : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit Interrupted(const std::string& by) : std::runtime_error("interrupted by " + by), signal(by) {}
+  std::string signal;  // "SIGINT"
 };
 
 // Handles the two signals (and ignores SIGXFSZ) while it lives, then puts the old handlers back.

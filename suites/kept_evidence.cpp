@@ -46,9 +46,9 @@ std::vector<probes::Explanation> KeptEvidence::explain(const reference::Model& m
           [&](const std::string& prompt, const std::string& arm) {
             const auto kept = cases_.find(prompt);
             if (kept == cases_.end())
-              throw Missing(fmt::format(
-                  "{}/{} is over the memory that a run keeps; greta explain reads it from the trace", prompt,
-                  arm));
+              throw Missing(
+                  say("{}/{} is over the memory that a run keeps; greta explain reads it from the trace",
+                      prompt, arm));
             return kept->second;
           },
       .weight =
@@ -56,9 +56,9 @@ std::vector<probes::Explanation> KeptEvidence::explain(const reference::Model& m
             const auto kept = weights_.find(name);
             if (kept == weights_.end())
               throw Missing(
-                  fmt::format("weight {} is over the memory that a run keeps; greta explain reads it from "
-                              "the trace",
-                              name));
+                  say("weight {} is over the memory that a run keeps; greta explain reads it from "
+                      "the trace",
+                      name));
             return *kept->second;
           }};
   probes::ExplainOptions options;

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "datasets/error.hpp"
+#include "probes/chunks.hpp"
 #include "suites/phases.hpp"
 #include "suites/stepwise_fill.hpp"
 
@@ -30,7 +31,10 @@ int64_t Passes::cost(const Case& item) {
   const auto S = static_cast<int64_t>(item.prompt.tokens.size());
   const int64_t decode = item.decode ? S - 1 + item.decodes : 0;
   const int64_t once = (item.prefill ? S : 0) + decode;
-  return once * (1 + item.repeats + item.untapped) + (item.stepwise ? S : 0);
+  const auto chunked =
+      std::count_if(item.chunks.begin(), item.chunks.end(), [&](int64_t size) { return size < S; });
+  return once * (1 + item.repeats + item.untapped + 2 * item.selections) + (item.stepwise ? S : 0) +
+         chunked * S;
 }
 
 bool Passes::planned(const std::string& phase, int layer, Stage stage) const {
@@ -72,12 +76,12 @@ void Passes::take(Phase& phase, TapRecord&& record, Run run, int& open_step) {
   const int layer = info(stage).per_layer ? record.layer : -1;
   const Place place{phase.name, layer, stage};
   close_steps(phase, step_of(place, config_.layers), run, open_step);
-  if (run == Run::first) phase.declare(layer, stage, record.contract);
+  if (run == Run::first) phase.declare(layer, stage, record.contract, record.kernel);
   if (!planned(phase.name, layer, stage)) return;
   Tap tap{std::move(record.tensor), std::move(record.positions), std::move(record.kernel),
           std::move(record.contract), std::move(record.tokens)};
   if (Phase* row = find("prefill_last"); row && row->window_of == &phase) {
-    if (run == Run::first) row->declare(layer, stage, tap.contract);
+    if (run == Run::first) row->declare(layer, stage, tap.contract, tap.kernel);
     if (planned(row->name, layer, stage)) {
       Tap last = tap;
       const auto S = tap.tensor->shape().empty() ? 0 : tap.tensor->shape().front();
@@ -109,6 +113,7 @@ void Passes::first(EnginePort& engine) {
   if (case_.prefill) prefill(engine);
   if (case_.decode) decode(engine);
   if (case_.stepwise) stepwise(engine);
+  if (!case_.chunks.empty()) chunks(engine);
 }
 
 void Passes::prefill(EnginePort& engine) {
@@ -174,23 +179,64 @@ void Passes::stepwise(EnginePort& engine) {
   phase.outcome = tapped_call(engine, phase, Run::first);
 }
 
-void Passes::repeat(EnginePort& engine) { again(engine, true); }
-void Passes::untapped(EnginePort& engine) { again(engine, false); }
-
-void Passes::again(EnginePort& engine, bool tapped) {
-  const auto one = [&](Phase& phase) {
-    if (tapped) {
-      phase.repeated = tapped_call(engine, phase, Run::repeat);
-    } else {
-      auto result = call(engine, phase.call.tokens, LogitRows::all, Taps::none(), {}, phase.name);
-      phase.untapped = {std::move(result.last_logits), result.top1};
+void Passes::chunks(EnginePort& engine) {
+  const std::span<const int32_t> tokens = case_.prompt.tokens;
+  const auto S = static_cast<int64_t>(tokens.size());
+  for (const int64_t size : case_.chunks) {
+    std::vector<const Phase*> before;
+    engine.reset();
+    for (const auto& call : probes::chunk_calls(S, size)) {
+      const auto part = tokens.subspan(static_cast<size_t>(call.start()), static_cast<size_t>(call.rows(S)));
+      Phase& phase = add(call.name(), {part.begin(), part.end()}, static_cast<int>(call.start()),
+                         before.empty() ? "" : "chunks");
+      phase.before = before;
+      phase.outcome = tapped_call(engine, phase, Run::first);
+      before.push_back(&phase);
     }
-  };
+  }
+}
+
+void Passes::repeat(EnginePort& engine) {
+  again(
+      engine, [&](Phase& phase) { phase.repeated = tapped_call(engine, phase, Run::repeat); },
+      [](const Phase& prefill, Phase& row) { row.repeated = prefill.repeated; });
+}
+
+void Passes::untapped(EnginePort& engine) {
+  again(
+      engine,
+      [&](Phase& phase) {
+        auto result = call(engine, phase.call.tokens, LogitRows::all, Taps::none(), {}, phase.name);
+        phase.untapped = {std::move(result.last_logits), result.top1};
+      },
+      [](const Phase& prefill, Phase& row) { row.untapped = prefill.untapped; });
+  if (!case_.selections) return;
+  Taps stage, layer;  // which ones follows from the seed
+  const auto& chosen = stages()[evidence_.seed % stages().size()];
+  stage.stages.set(static_cast<size_t>(chosen.stage));
+  layer = Taps::all();
+  layer.layers = {static_cast<int>(evidence_.seed % static_cast<uint64_t>(config_.layers))};
+  select(engine, fmt::format("stage {}", chosen.name), stage);
+  select(engine, fmt::format("layer {}", layer.layers.front()), layer);
+}
+
+void Passes::select(EnginePort& engine, const std::string& selection, const Taps& taps) {
+  again(
+      engine,
+      [&](Phase& phase) {
+        auto result = call(
+            engine, phase.call.tokens, LogitRows::all, taps, [](TapRecord&&) {}, phase.name);
+        phase.selected[selection] = {std::move(result.last_logits), result.top1};
+      },
+      [](const Phase& prefill, Phase& row) { row.selected = prefill.selected; });
+}
+
+void Passes::again(EnginePort& engine, const std::function<void(Phase&)>& one,
+                   const std::function<void(const Phase&, Phase&)>& row) {
   if (Phase* phase = find("prefill")) {
     engine.reset();
     one(*phase);
-    if (Phase* row = find("prefill_last"))
-      (tapped ? row->repeated : row->untapped) = tapped ? phase->repeated : phase->untapped;
+    if (Phase* last = find("prefill_last")) row(*phase, *last);
   }
   if (!case_.decode) return;
   engine.reset();

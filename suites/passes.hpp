@@ -28,7 +28,7 @@ class Passes {
 
   void first(EnginePort& engine);     // everything the case needs, tapped
   void repeat(EnginePort& engine);    // the judged phases again, tapped
-  void untapped(EnginePort& engine);  // the judged phases again, without taps
+  void untapped(EnginePort& engine);  // the judged phases again, without taps, and with some where asked for
   double engine_seconds() const { return engine_seconds_; }
   static int64_t cost(const Case& item);  // tokens that all of these take
 
@@ -38,7 +38,11 @@ class Passes {
   void prefill(EnginePort& engine);
   void decode(EnginePort& engine);
   void stepwise(EnginePort& engine);
-  void again(EnginePort& engine, bool tapped);
+  void chunks(EnginePort& engine);
+  // Once more over the judged phases; `one` makes a phase's call, `row` takes what prefill's last row shares.
+  void again(EnginePort& engine, const std::function<void(probes::Phase&)>& one,
+             const std::function<void(const probes::Phase& prefill, probes::Phase& row)>& row);
+  void select(EnginePort& engine, const std::string& selection, const engine::Taps& taps);
   void last_row(probes::Phase& prefill);
   engine::ForwardResult call(EnginePort& engine, std::span<const int32_t> tokens, engine::LogitRows rows,
                              const engine::Taps& taps, const engine::TapSink& sink, const std::string& what);

@@ -1,11 +1,12 @@
 #include "suites/plan.hpp"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
 
 #include <algorithm>
+#include <set>
 
 #include "datasets/error.hpp"
+#include "probes/chunks.hpp"
 #include "suites/phases.hpp"
 
 namespace greta::suites {
@@ -62,13 +63,17 @@ class Expander {
  public:
   Expander(const Suite& suite, const reference::Config& config, Plan& plan, std::string_view only)
       : suite_(suite), config_(config), plan_(plan), only_(only) {
-    for (const int layer : suite.layers)
-      if (layer >= config.layers)
-        fail_usage("layer {} is not in the model, which has layers 0 to {}", layer, config.layers - 1);
-    for (int layer = 0; layer < config.layers; ++layer)
-      if (suite.layers.empty() ||
-          std::find(suite.layers.begin(), suite.layers.end(), layer) != suite.layers.end())
-        layers_.push_back(layer);
+    const auto count = static_cast<int>(config.layers);
+    std::set<int> named;
+    for (const int layer : suite.layers) {
+      if (layer >= count || layer < -count)
+        fail_usage("{}layer {} is not in the model, which has layers 0 to {} (from the end: -1 to -{})",
+                   suite.set_by("layers"), layer, count - 1, count);
+      if (!named.insert(layer < 0 ? layer + count : layer).second)
+        fail_usage("{}layers names layer {} of {} twice", suite.set_by("layers"), layer, count);
+    }
+    for (int layer = 0; layer < count; ++layer)
+      if (named.empty() || named.contains(layer)) layers_.push_back(layer);
   }
 
   Case expand(const Prompt& prompt, const Arm& arm) {
@@ -122,19 +127,36 @@ class Expander {
     case_->chained |= needs.chained;
     case_->repeats |= needs.repeats;
     case_->untapped |= needs.untapped;
+    case_->selections |= needs.selections;
+    want_chunks(needs.chunks, expected);
     for (const auto& place : expected) {
       want(place, needs);
       for (const auto& phase : needs.also) want({phase, place.layer, place.stage}, needs);
+      for (const Stage stage : needs.reads) wanted_.insert({place.phase, place.layer, stage});
       if (needs.operands)
         for (const auto& ref : reference::operands_of(place.stage, place.layer))
           wanted_.insert(probes::place_of(ref, place.phase, config_.layers));
     }
   }
 
+  // What is judged of the whole prompt, of each chunk of it.
+  void want_chunks(const std::vector<int64_t>& sizes, const std::vector<Place>& expected) {
+    for (const int64_t size : sizes) {
+      if (std::find(case_->chunks.begin(), case_->chunks.end(), size) == case_->chunks.end())
+        case_->chunks.push_back(size);
+      const auto calls = probes::chunk_calls(static_cast<int64_t>(case_->prompt.tokens.size()), size);
+      for (const auto& call : calls)
+        for (const auto& place : expected) wanted_.insert({call.name(), place.layer, place.stage});
+      if (!calls.empty()) case_->chained_phases.insert(calls.back().name());
+    }
+  }
+
   void want(const Place& place, const probes::Needs& needs) {
     wanted_.insert(place);
     phases_.insert(place.phase);
-    if (needs.chained) case_->chained_phases.insert(place.phase);
+    if (!needs.chained) return;
+    case_->chained_phases.insert(place.phase);
+    case_->chained_steps = std::max(case_->chained_steps, step_of(place, config_.layers));
   }
 
   // Which passes have to run, and the rows behind the cache that they leave.
@@ -156,12 +178,24 @@ class Expander {
     for (const auto& phase : writers)
       for (const int layer : layers_)
         for (const Stage stage : {Stage::k_rope, Stage::v}) wanted_.insert({phase, layer, stage});
+    want_layer_zero(writers);
     if (case_->has("prefill_last")) {  // a row of prefill
       std::set<Place> whole;
       for (const auto& place : wanted_)
         if (place.phase == "prefill_last") whole.insert({"prefill", place.layer, place.stage});
       wanted_.merge(whole);
     }
+  }
+
+  // What layer 0 wrote to its cache: a cache that is wrong may hold that (layer_base=0), whatever layers the
+  // suite looks at.
+  void want_layer_zero(const std::vector<std::string>& writers) {
+    const bool cache = std::any_of(wanted_.begin(), wanted_.end(),
+                                   [](const Place& place) { return probes::over_cache(place.stage); });
+    if (!cache || suite_.layers.empty()) return;
+    for (const auto& phases : {writers, case_->phases})
+      for (const auto& phase : phases)
+        for (const Stage stage : {Stage::k_rope, Stage::v}) wanted_.insert({phase, 0, stage});
   }
 
   void add_tensor(const Place& place) {
@@ -171,6 +205,8 @@ class Expander {
     if (place.phase == "prefill") sizes = config_.sizes(S, S);
     if (place.phase.starts_with("fill_")) sizes = config_.sizes(S - 1, S - 1);
     if (step > 0) sizes = config_.sizes(1, S + step);
+    if (const auto chunk = probes::parse_chunk(place.phase))
+      sizes = config_.sizes(chunk->rows(S), chunk->start() + chunk->rows(S));
     case_->tensors.emplace(place, shape_of(place.stage, sizes));
   }
 
@@ -191,6 +227,18 @@ bool takes(const Arm& arm, const Suite& suite, const std::string& prompt) {
     return std::find(arm.prompts.begin(), arm.prompts.end(), spec) != arm.prompts.end();
   };
   return listed(prompt) || std::none_of(suite.prompts.begin(), suite.prompts.end(), listed);
+}
+
+// Options are held against the model before anything runs.
+void fit(const Suite& suite, const ProbeUse& use, const PlannedProbe& probe,
+         const reference::Config& config) {
+  try {
+    probe.entry->fit(probe.options, config);
+  } catch (const Error& error) {
+    std::string by;
+    for (const auto& [name, value] : use.options) by = by.empty() ? suite.set_by(name) : by;
+    throw Error(error.code(), by + error.what());
+  }
 }
 
 void plan_weights(Plan& plan, const Suite& suite, const std::vector<std::string>& weights,
@@ -249,11 +297,6 @@ int step_of(const Place& place, int64_t layers) {
   return place.stage == Stage::embed ? 0 : static_cast<int>(layers) + 1;
 }
 
-bool matches(std::string_view pattern, const std::string& key) {
-  if (pattern.find_first_of("*?") == std::string_view::npos) return key.find(pattern) != std::string::npos;
-  return fnmatch(std::string(pattern).c_str(), key.c_str(), FNM_NOESCAPE) == 0;
-}
-
 Plan make_plan(const Suite& suite, const reference::Config& config, const std::vector<Prompt>& prompts,
                const std::vector<std::string>& weights, std::string_view only) {
   for (const auto& prompt : prompts) require_fit(prompt, config.context);
@@ -263,7 +306,9 @@ Plan make_plan(const Suite& suite, const reference::Config& config, const std::v
     probe.entry = &probes::find_probe(use.use);
     probe.options = probes::complete_options(*probe.entry, use.options);
     probe.needs = probe.entry->needs(probe.options);
-    if (const auto mode = probe.options.find("mode"); mode != probe.options.end()) probe.mode = mode->second;
+    for (const auto& option : probe.entry->options)
+      if (option.name == "mode" || option.in_key) probe.mode = probe.options.at(std::string(option.name));
+    fit(suite, use, probe, config);
     plan.probes.push_back(std::move(probe));
   }
   plan.phases = suite.phases;

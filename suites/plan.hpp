@@ -23,17 +23,20 @@ struct PlannedProbe {
 };
 
 // A pass is a chain of calls over one cache: A prefill; B prefill of S-1 tokens, then decode0, decode1, …; C
-// token by token, then decode0_stepwise.
+// token by token, then decode0_stepwise; for each size of chunks the prompt in such chunks
+// (probes/chunks.hpp).
 struct Case {
   Prompt prompt;
   Arm arm;
   std::vector<std::string> phases;  // that are judged or read, in the order of the calls
   bool prefill = false, decode = false, stepwise = false;
   int decodes = 0;  // steps of pass B: decode0 to decode(N-1)
-  bool chained = false, repeats = false, untapped = false;
+  bool chained = false, repeats = false, untapped = false, selections = false;
+  std::vector<int64_t> chunks;                            // sizes
   std::vector<std::vector<probes::Place>> expected;       // a row a probe: the places it must report on
   std::map<probes::Place, std::vector<int64_t>> tensors;  // what must come from the engine, with shapes
   std::set<std::string> chained_phases;                   // whose chained reference is asked for
+  int chained_steps = 0;                                  // how far it has to go (see step_of)
   bool has(std::string_view phase) const;
   int64_t findings() const;
 };
@@ -59,6 +62,6 @@ Plan make_plan(const Suite& suite, const reference::Config& config, const std::v
 // and logits.
 int step_of(const probes::Place& place, int64_t layers);
 
-bool matches(std::string_view pattern, const std::string& key);
+using probes::matches;
 
 }  // namespace greta::suites

@@ -133,7 +133,53 @@ TEST(Plan, RefusesWhatCannotRun) {
   auto layers = good;
   layers.layers = {3};
   EXPECT_THAT(refusal(layers, 4, ExitCode::usage), HasSubstr("layer 3"));
+  layers.layers = {-4};
+  EXPECT_THAT(refusal(layers, 4, ExitCode::usage), HasSubstr("layer -4"));
+  layers.layers = {2, -1};
+  EXPECT_THAT(refusal(layers, 4, ExitCode::usage), HasSubstr("layers names layer -1 of 3 twice"));
+  layers.layers = {7};
+  layers.overridden["layers"] = "GRETA_TRACE_ATTN_LAYER";
+  EXPECT_THAT(refusal(layers, 4, ExitCode::usage), HasSubstr("GRETA_TRACE_ATTN_LAYER: layer 7"));
+  auto heads = suite_of({"decode0"}, {{.use = "v_layout", .options = {{"heads", "0,4"}}}});
+  EXPECT_THAT(refusal(heads, 4, ExitCode::usage), HasSubstr("the model has heads 0 to 3"));
+  heads.overridden["heads"] = "GRETA_TRACE_ATTN_HEAD";
+  EXPECT_THAT(refusal(heads, 4, ExitCode::usage), testing::StartsWith("GRETA_TRACE_ATTN_HEAD: heads"));
   EXPECT_THAT(refusal(good, 4, ExitCode::usage, "nothing_like_it"), HasSubstr("'nothing_like_it'"));
+}
+
+TEST(Plan, LayersCountFromTheEnd) {
+  auto suite = suite_of({"prefill_last", "decode0"}, {{.use = "v_layout"}});
+  suite.layers = {-1};
+  const auto plan = plan_of(suite, 4);
+  for (const auto& place : plan.cases.front().expected.front()) EXPECT_EQ(place.layer, 2) << place.text();
+}
+
+// Whether a wrong cache holds layer 0's rows can be asked whatever layers the suite looks at.
+TEST(Plan, ACacheComesWithWhatLayerZeroWrote) {
+  auto suite = suite_of({"decode0"}, {{.use = "stage_parity", .stages = {"v_cache"}}});
+  suite.layers = {-1};
+  const auto with = plan_of(suite, 4).cases.front();
+  for (const char* phase : {"fill_prefill", "decode0"})
+    EXPECT_TRUE(with.tensors.contains(Place{phase, 0, Stage::v})) << phase;
+  suite.probes.front().stages = {"q"};
+  EXPECT_FALSE(plan_of(suite, 4).cases.front().tensors.contains(Place{"decode0", 0, Stage::v}));
+}
+
+TEST(Plan, TheChainedReferenceGoesNoFurtherThanItIsAsked) {
+  auto suite = suite_of({"decode0"}, {{.use = "phase_parity", .stages = {"q"}}});
+  suite.layers = {1};
+  EXPECT_EQ(plan_of(suite, 4).cases.front().chained_steps, 2) << "layers 0 and 1";
+  suite.probes.front().stages = {"q", "logits"};
+  EXPECT_EQ(plan_of(suite, 4).cases.front().chained_steps, 4) << "all";
+}
+
+TEST(Plan, OptionsInTheKeyTellTwoUsesApart) {
+  auto suite = suite_of({"decode0"}, {{.use = "window_hash", .stages = {"q"}, .options = {{"dims", "1/16"}}},
+                                      {.use = "window_hash", .stages = {"q"}}});
+  const auto plan = plan_of(suite, 4, "window_hash(1/16)");
+  EXPECT_EQ(plan.probes[0].mode, "1/16");
+  EXPECT_EQ(plan.probes[1].mode, "256");
+  EXPECT_EQ(plan.findings, 3);
 }
 
 TEST(Plan, PhasesIfRoomGiveWay) {

@@ -38,7 +38,7 @@ struct Pair {
 // usual_rules judges nothing: it notes which rules refuse a tensor.
 bool judges(const Pair& pair) { return pair.probe != "usual_rules"; }
 bool noticed(const probes::Finding& finding) {
-  return finding.status == Status::fail || finding.message.starts_with("refused by");
+  return finding.status == Status::fail || finding.message.text().starts_with("refused by");
 }
 
 // Changes one element, drawn at random, of a stage in every call for which `when` holds.
@@ -130,6 +130,25 @@ std::vector<Pair> pairs(std::mt19937_64& random) {
         }),
         {}},
        {"a logit is off by one ulp with taps and without", change_result(move_logit), {}}},
+      {"weight_layout",
+       "",
+       {"a query of decode is off by 0.01", one(Stage::q, much, decode), {}},
+       {"a logit is off by one ulp", one(Stage::logits, one_ulp, always), {}}},
+      {"kernels",
+       "",
+       {"a query of decode is off by 0.01", one(Stage::q, much, decode), {}},
+       {"a logit is off by one ulp", one(Stage::logits, one_ulp, always), {}}},
+      {"v_layout",
+       "",
+       {"decode reads a value of the cache that is off by 0.01", one(Stage::v_cache, much, decode), {}},
+       {"a weight of the attention is off by one ulp", one(Stage::softmax, one_ulp, always), {}}},
+      {"window_hash",
+       "",
+       {"a value of decode is off by 1",
+        one(
+            Stage::v, [](float x) { return x + 1; }, decode),
+        {}},
+       {"a residual of decode is off by one ulp", one(Stage::ffn_residual, one_ulp, decode), {}}},
       {"usual_rules",
        "",
        {"a query of decode is off by 0.01", one(Stage::q, much, decode), {}},
@@ -192,14 +211,14 @@ TEST(ProbePairs, ThePlantedFaultIsCaughtAndTheHarmlessChangePasses) {
     SCOPED_TRACE(fmt::format("{}, GRETA_TEST_SEED={}", key(pair.probe, pair.mode), seed));
     const auto caught = run_with(pair, pair.planted);
     EXPECT_TRUE(std::any_of(caught.findings.begin(), caught.findings.end(), noticed)) << pair.planted.what;
-    EXPECT_EQ(caught.status, judges(pair) ? Status::fail : Status::pass) << caught.interrupted;
+    EXPECT_EQ(caught.status, judges(pair) ? Status::fail : Status::pass) << caught.interrupted.text();
     EXPECT_EQ(caught.compared, caught.planned);
     const auto passed = run_with(pair, pair.harmless);
-    EXPECT_EQ(passed.status, Status::pass) << pair.harmless.what << " " << passed.interrupted;
+    EXPECT_EQ(passed.status, Status::pass) << pair.harmless.what << " " << passed.interrupted.text();
     EXPECT_GT(passed.findings.size(), 0u);
     for (const auto& finding : passed.findings) {
-      EXPECT_EQ(finding.status, Status::pass) << finding.key() << ": " << finding.message;
-      EXPECT_FALSE(noticed(finding)) << finding.key() << ": " << finding.message;
+      EXPECT_EQ(finding.status, Status::pass) << finding.key() << ": " << finding.message.text();
+      EXPECT_FALSE(noticed(finding)) << finding.key() << ": " << finding.message.text();
     }
     for (const auto& finding : caught.findings) EXPECT_EQ(finding.probe, pair.probe);
   }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <set>
 
 #include "datasets/error.hpp"
 #include "reports/verdicts_json.hpp"
@@ -14,6 +13,7 @@
 #include "suites/identity.hpp"
 #include "suites/interrupt.hpp"
 #include "suites/kept_evidence.hpp"
+#include "suites/models.hpp"
 #include "suites/verdict.hpp"
 #include "suites/weights.hpp"
 
@@ -33,22 +33,17 @@ void make_directory(const std::string& path) {
   std::filesystem::remove(probe, error);
 }
 
-std::vector<Prompt> load_prompts(const Suite& suite, const GgufFile& file) {
-  const auto tokenizer = Tokenizer::from(file);
-  std::vector<Prompt> prompts;
-  std::set<std::string> ids;
-  for (const auto& spec : suite.prompts) {
-    prompts.push_back(load_prompt(spec, *tokenizer));
-    if (!ids.insert(prompts.back().id).second)
-      fail_usage("two prompts have the id '{}' (the second is {}); name each once", prompts.back().id, spec);
-  }
-  return prompts;
-}
-
 std::string settings_text(const Arm& arm) {
   std::string text = fmt::format("unit={} shape={}", arm.unit, arm.shape);
   for (const auto& fault : arm.faults) text += " fault " + fault;
+  if (arm.keys_window > 0) text += fmt::format(" keys_window={}", arm.keys_window);
   return text;
+}
+
+// Why a run ended early.
+Message reason_of(const std::exception& error) {
+  const auto* interrupted = dynamic_cast<const Interrupted*>(&error);
+  return interrupted ? say("interrupted by {}", interrupted->signal) : probes::message_of(error);
 }
 
 class Session {
@@ -57,11 +52,10 @@ class Session {
       : suite_(suite),
         options_(options),
         make_(make),
-        file_(GgufFile::open(options.model_path)),
-        model_(file_),
-        prompts_(load_prompts(suite, file_)),
-        plan_(
-            make_plan(suite, model_.config(), prompts_, weight_names(file_, model_.config()), options.only)) {
+        models_(suite, options),
+        plan_(make_plan(suite, models_.config(), models_.prompts(),
+                        weight_names(models_.file(suite.arms.front().name), models_.config()),
+                        options.only)) {
     make_directory(options.out_dir);
     start_arm(first_arm());
     describe();
@@ -71,25 +65,29 @@ class Session {
     const InterruptGuard guard;
     Meter meter(plan_.findings, work(), options_.progress);
     Checker checker;
-    Bench bench{plan_, model_, trace_.get(), checker, meter, suite_.seed};
     try {
-      for (const auto& arm : result_.arms) run_arm(bench, arm.name);
+      for (const auto& arm : result_.arms) {
+        Bench bench{plan_,          models_.reference(arm.name), trace_.get(), checker, meter, suite_.seed,
+                    engine_seconds_};
+        run_arm(bench, arm.name);
+      }
       conclude();
       close_trace();
     } catch (const std::exception& error) {
-      result_.interrupted = error.what();
+      result_.interrupted = reason_of(error);
     }
     checker.abandon();
     close_quietly();
-    result_.engine_seconds = bench.engine_seconds + weight_seconds_;
+    result_.engine_seconds = engine_seconds_ + weight_seconds_;
     result_.reference_seconds = checker.busy_seconds();
     result_.wall_seconds = meter.seconds();
     conclude();
     try {
       save();
     } catch (const std::exception& error) {
-      if (!result_.interrupted.empty()) result_.interrupted += "; then ";
-      result_.interrupted += error.what();
+      const Message then = reason_of(error);
+      result_.interrupted =
+          result_.interrupted.empty() ? then : say("{}; then {}", result_.interrupted, then);
       conclude();
     }
     return std::move(result_);
@@ -127,25 +125,27 @@ class Session {
     if (engine_arm_ == arm.name) return;
     engine_.reset();
     repeat_.reset();
-    engine_ = make_(file_, settings(arm));
+    engine_ = make_(models_.file(arm.name), settings(arm));
     engine_arm_ = arm.name;
-    models_[arm.name] = engine_->model_digest();
+    engine_models_[arm.name] = engine_->model_digest();
     const auto repeats = [&](const Case& item) { return item.arm.name == arm.name && item.repeats; };
     if (std::none_of(plan_.cases.begin(), plan_.cases.end(), repeats)) return;
     auto other = settings(arm);
     other.order_seed = options_.order_seed.value_or(suite_.seed) + 1;
-    repeat_ = make_(file_, other);
+    repeat_ = make_(models_.file(arm.name), other);
     if (engine_->backend() == "host")
-      repeat_note_ = fmt::format("the lanes in another order (order_seed {})", *other.order_seed);
+      repeat_note_ = say("the lanes in another order (order_seed {})", *other.order_seed);
   }
 
   void describe() {
     result_.title = suite_.title;
     result_.suite_path = suite_.path;
-    result_.identity = identify(file_, prompts_, *engine_, options_.command_line);
+    result_.identity =
+        identify(models_.file(engine_arm_), models_.prompts(), *engine_, options_.command_line);
+    result_.models = models_.listed(suite_);
     result_.reference = reference::instruction_sets();
-    result_.layers = static_cast<int>(model_.config().layers);
-    for (const auto& prompt : prompts_) result_.prompts.push_back(prompt.id);
+    result_.layers = static_cast<int>(models_.config().layers);
+    for (const auto& prompt : models_.prompts()) result_.prompts.push_back(prompt.id);
     result_.phases = plan_.phases;
     for (const auto& arm : suite_.arms)
       if (uses(arm.name))
@@ -157,7 +157,7 @@ class Session {
   }
 
   void conclude() {
-    result_.controls = controls_of(suite_, result_.findings, result_.identity.model_digest, models_);
+    result_.controls = controls_of(suite_, result_.findings, models_.digests(), engine_models_);
     conclude_run(result_, plan_);
   }
 
@@ -186,7 +186,7 @@ class Session {
       add(std::move(found));
       if (trace_) trace_->flush();
       conclude();
-      result_.engine_seconds = bench.engine_seconds + weight_seconds_;
+      result_.engine_seconds = engine_seconds_ + weight_seconds_;
       result_.reference_seconds = bench.checker.busy_seconds();
       result_.wall_seconds = bench.meter.seconds();
       // A run that dies here says so itself: what is missing makes it INVALID until the last case is done.
@@ -200,7 +200,7 @@ class Session {
     std::vector<probes::Finding> own;
     std::copy_if(result_.findings.begin(), result_.findings.end(), std::back_inserter(own),
                  [&](const auto& finding) { return finding.arm == arm; });
-    auto explanations = kept_.explain(model_, own);
+    auto explanations = kept_.explain(models_.reference(arm), own);
     std::move(explanations.begin(), explanations.end(), std::back_inserter(result_.explanations));
   }
 
@@ -247,17 +247,16 @@ class Session {
   const Suite& suite_;
   const RunOptions& options_;
   const MakeEngine& make_;
-  GgufFile file_;
-  reference::Model model_;
-  std::vector<Prompt> prompts_;
+  Models models_;
   Plan plan_;
   std::unique_ptr<EnginePort> engine_, repeat_;
-  std::string engine_arm_, repeat_note_;
-  std::map<std::string, std::string> models_;  // arm -> what its engine says it runs
+  std::string engine_arm_;
+  Message repeat_note_;
+  std::map<std::string, std::string> engine_models_;  // arm -> what its engine says it runs
   std::unique_ptr<TraceWriter> trace_;
   KeptEvidence kept_;
   reports::RunResult result_;
-  double weight_seconds_ = 0;
+  double engine_seconds_ = 0, weight_seconds_ = 0;
 };
 
 }  // namespace

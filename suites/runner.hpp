@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -14,16 +15,17 @@
 namespace greta::suites {
 
 struct RunOptions {
-  std::string model_path;    // already resolved to a file
-  std::string out_dir;       // created; Error (usage) when it cannot be written
-  std::string command_line;  // for the identity
-  std::string only;          // a substring or glob of finding keys; matches nothing: Error (usage)
+  std::string model_path;                         // already resolved to a file
+  std::map<std::string, std::string> arm_models;  // the files of arms with a quant or seed of their own
+  std::string out_dir;                            // created; Error (usage) when it cannot be written
+  std::string command_line;                       // for the identity
+  std::string only;  // a substring or glob of finding keys; matches nothing: Error (usage)
   int wave = 64;
   int threads = 0;
   std::optional<uint64_t> order_seed;
   bool keep_trace = true;
   decltype(engine::Settings::on_strike) on_strike;  // for a self-test
-  std::function<void(const Progress&)> progress;  // called from one thread at a time
+  std::function<void(const Progress&)> progress;    // called from one thread at a time
 };
 
 // Never throws once the first case has started: what went wrong is in RunResult::interrupted (SIGINT and

@@ -66,7 +66,7 @@ std::vector<Finding> not_passed(const reports::RunResult& result) {
 
 std::string all_of(const std::vector<Finding>& findings) {
   std::string out;
-  for (const auto& finding : findings) out += finding.key() + ": " + finding.message + "\n";
+  for (const auto& finding : findings) out += finding.key() + ": " + finding.message.text() + "\n";
   return out;
 }
 
@@ -76,7 +76,7 @@ TEST(Runner, ACleanRunPassesAndLeavesItsEvidence) {
   Progress last;
   options.progress = [&](const Progress& progress) { last = progress; };
   const auto result = run(parse_suite(kAll, "all.toml"), options);
-  EXPECT_EQ(result.status, Status::pass) << all_of(not_passed(result)) << result.interrupted;
+  EXPECT_EQ(result.status, Status::pass) << all_of(not_passed(result)) << result.interrupted.text();
   EXPECT_EQ(result.exit_code(), ExitCode::pass);
   EXPECT_GT(result.planned, 0);
   EXPECT_EQ(result.compared, result.planned);
@@ -124,7 +124,7 @@ TEST(Runner, ATapThatComesTwiceIsInvalid) {
   }};
   const auto result = run_with(kLocal, twice);
   EXPECT_EQ(result.status, Status::invalid);
-  EXPECT_TRUE(result.interrupted.empty()) << result.interrupted;
+  EXPECT_TRUE(result.interrupted.empty()) << result.interrupted.text();
   EXPECT_THAT(all_of(not_passed(result)), HasSubstr("came twice"));
 }
 
@@ -210,7 +210,7 @@ TEST(Runner, AnEngineThatFailsInMidRunLeavesWhatWasFound) {
   }};
   const RunFolder folder;
   const auto result = run(parse_suite(kLocal, "t"), folder.options(), tampered(fail));
-  EXPECT_THAT(result.interrupted, HasSubstr("no space left"));
+  EXPECT_THAT(result.interrupted.text(), HasSubstr("no space left"));
   EXPECT_EQ(result.exit_code(), ExitCode::invalid);
   EXPECT_GT(result.findings.size(), 20u) << "weights and prefill";
   EXPECT_FALSE(TraceReader(folder.out() + "/trace.h5").complete());
@@ -224,7 +224,7 @@ TEST(Runner, ASignalEndsTheRunCleanly) {
       sink(std::move(record));
     }};
     const auto result = run_with(kLocal, signal);
-    EXPECT_THAT(result.interrupted, HasSubstr(signal_number == SIGINT ? "SIGINT" : "SIGTERM"));
+    EXPECT_THAT(result.interrupted.text(), HasSubstr(signal_number == SIGINT ? "SIGINT" : "SIGTERM"));
     EXPECT_EQ(result.exit_code(), ExitCode::invalid);
     EXPECT_FALSE(result.findings.empty());
   }

@@ -74,8 +74,9 @@ std::string phase_group(const Finding& finding) {
 std::set<std::string> rules_of(const Finding& finding) {
   std::set<std::string> out;
   if (finding.probe != "usual_rules") return out;
+  const std::string message = finding.message.text();
   for (const auto rule : probes::kUsualRules)
-    if (finding.message.find(rule) != std::string::npos) out.emplace(rule);
+    if (message.find(rule) != std::string::npos) out.emplace(rule);
   return out;
 }
 
@@ -125,7 +126,7 @@ class Planter {
       };
       const auto run = suites::run(
           suite_with(prompts_, text, options_.seed, fault.is("barrier"), fault.is("host_copy")), how);
-      if (!run.interrupted.empty()) out.trouble = run.interrupted;
+      if (!run.interrupted.empty()) out.trouble = run.interrupted.text();
       cells(run, fault, out);
       answer(run, out);
     } catch (const Error& error) {
@@ -137,9 +138,9 @@ class Planter {
  private:
   static std::string first_trouble(const reports::RunResult& run) {
     for (const auto& finding : run.findings)
-      if (finding.status != Status::pass) return finding.key() + ": " + finding.message;
+      if (finding.status != Status::pass) return finding.key() + ": " + finding.message.text();
     const auto reasons = reports::invalid_reasons(run);
-    return reasons.empty() ? run.interrupted : reasons.front();
+    return (reasons.empty() ? run.interrupted : reasons.front()).text();
   }
 
   void cells(const reports::RunResult& run, const Fault& fault, SelftestFault& out) const {
@@ -209,8 +210,8 @@ class Planter {
       fitting = first ? own : both;
       first = false;
       out.margin = std::min(out.margin, explanation.margin());
-      if (out.tells.empty()) out.tells = explanation.tells;
-      if (out.conclusion.empty()) out.conclusion = explanation.conclusion();
+      if (out.tells.empty()) out.tells = explanation.tells.text();
+      if (out.conclusion.empty()) out.conclusion = explanation.conclusion().text();
     }
     out.causes.assign(fitting.begin(), fitting.end());
     out.answer = unexplained || fitting.empty() ? probes::Answer::unexplained
@@ -285,6 +286,10 @@ std::vector<std::string> selftest_faults(const SelftestOptions& options, std::ve
                          ": right where no score reaches 88.7 (faults_test plants it where one does)");
       continue;
     }
+    if (cause.stages.empty()) {
+      left_out.push_back(cause.text() + ": breaks no stage; the control `route` refuses it, not a probe");
+      continue;
+    }
     std::vector<std::string> broken;
     for (const auto& row : stages())
       if (cause.breaks(row.stage)) broken.emplace_back(row.name);
@@ -298,13 +303,19 @@ std::vector<std::string> selftest_faults(const SelftestOptions& options, std::ve
 
 SelftestResult selftest(const SelftestOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
+  for (const auto& fault : options.faults)
+    if (Fault::parse(fault).cause->stages.empty())
+      fail_usage(
+          "the self-test cannot plant {}: it breaks no stage, so no probe sees it; the control `route` does "
+          "(suites/b3_31.toml)",
+          fault);
   const InterruptGuard guard;
   SelftestResult result;
   result.seed = options.seed;
   const auto seconds = [&] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   };
-  const auto say = [&](const std::string& line) {
+  const auto tell = [&](const std::string& line) {
     if (options.progress) options.progress(line);
   };
   const bool plant = options.clean == 0 || !options.faults.empty();
@@ -316,11 +327,11 @@ SelftestResult selftest(const SelftestOptions& options) {
       for (size_t i = 0; i < faults.size(); ++i) {
         InterruptGuard::check();
         result.faults.push_back(planter.plant(faults[i]));
-        say(fmt::format("{:>3} of {}  {:5.0f} s  {}", i + 1, faults.size(), seconds(), faults[i]));
+        tell(fmt::format("{:>3} of {}  {:5.0f} s  {}", i + 1, faults.size(), seconds(), faults[i]));
       }
       if (options.faults.empty()) result.smallest = smallest_changes(options);
     }
-    run_clean(options, result, say);
+    run_clean(options, result, tell);
   } catch (const std::exception& error) {
     result.interrupted = error.what();
   }

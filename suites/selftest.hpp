@@ -25,7 +25,8 @@ struct SelftestOptions {
 // that cannot go wrong with on this model, each with the reason.
 std::vector<std::string> selftest_faults(const SelftestOptions& options, std::vector<std::string>& left_out);
 
-// Plants the faults. Never throws once the first run has started: `interrupted` says why it ended early.
+// Plants the faults. Error (usage): one that is not known, or that breaks no stage. Never throws once the
+// first run has started: `interrupted` says why it ended early.
 reports::SelftestResult selftest(const SelftestOptions& options);
 
 }  // namespace greta::suites

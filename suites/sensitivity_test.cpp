@@ -97,9 +97,9 @@ TEST(Sensitivity, CleanRunsPassOverFreshSeeds) {
     auto suite = small_suite(random_tokens(random, tokens, 100));
     suite.seed = random() >> 1;
     const auto result = run(suite, folder.options());
-    EXPECT_EQ(result.status, Status::pass) << result.interrupted;
+    EXPECT_EQ(result.status, Status::pass) << result.interrupted.text();
     for (const auto& finding : result.findings) {
-      EXPECT_EQ(finding.status, Status::pass) << finding.key() << ": " << finding.message;
+      EXPECT_EQ(finding.status, Status::pass) << finding.key() << ": " << finding.message.text();
       double& most = worst[finding.probe + (finding.mode.empty() ? "" : " " + finding.mode)];
       most = std::max(most, finding.metrics.bound_ratio);
     }

@@ -8,7 +8,7 @@ void StepwiseFill::add(int64_t row, const engine::TapRecord& record) {
   if (!record.stage) return;
   const Stage stage = *record.stage;
   // The last call's contract stands for all: its sums over the cache are the longest.
-  phase_.declare(info(stage).per_layer ? record.layer : -1, stage, record.contract);
+  phase_.declare(info(stage).per_layer ? record.layer : -1, stage, record.contract, record.kernel);
   if (stage != Stage::k_rope && stage != Stage::v) return;
   Rows& rows = rows_[{record.layer, stage}];
   if (rows.tensor.size() == 0) rows.tensor = Tensor(record.tensor->dtype(), shape_of(stage, phase_.sizes));

@@ -4,8 +4,10 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -13,9 +15,11 @@
 #include "datasets/error.hpp"
 #include "datasets/nearest.hpp"
 #include "datasets/stage.hpp"
+#include "datasets/synthesise.hpp"
 #include "engine/engine.hpp"
 #include "engine/faults/fault.hpp"
 #include "probes/probe.hpp"
+#include "suites/matrix.hpp"
 #include "suites/phases.hpp"
 
 namespace greta::suites {
@@ -55,14 +59,25 @@ class Reader {
   }
   void integers(std::string_view key, std::vector<int>& out) {
     with(key, [&](const toml::node& node) {
+      constexpr int most = std::numeric_limits<int>::max();
       for (const auto& item : array_of(node, key, "integers"))
-        out.push_back(static_cast<int>(integer_of(item, key, std::numeric_limits<int>::max())));
+        out.push_back(static_cast<int>(integer_of(item, key, -most, most)));
       refuse_twice(out, key);
     });
   }
-  void integer(std::string_view key, uint64_t& out) {
+  template <typename T>
+  void integer(std::string_view key, T& out, int64_t least = 0) {
     with(key, [&](const toml::node& node) {
-      out = static_cast<uint64_t>(integer_of(node, key, std::numeric_limits<int64_t>::max()));
+      out = static_cast<T>(integer_of(node, key, least, std::numeric_limits<int64_t>::max()));
+    });
+  }
+
+  void number(std::string_view key, double& out) {
+    with(key, [&](const toml::node& node) {
+      const auto value = node.is_number() ? node.value<double>() : std::nullopt;
+      if (!value || !std::isfinite(*value))
+        fail_usage("{} must be a finite number, not {}", key, type_of(node));
+      out = *value;
     });
   }
 
@@ -102,10 +117,10 @@ class Reader {
     if (node.as_array()->empty()) fail_usage("{} is empty; leave the key out, or name at least one", key);
     return *node.as_array();
   }
-  static int64_t integer_of(const toml::node& node, std::string_view key, int64_t most) {
+  static int64_t integer_of(const toml::node& node, std::string_view key, int64_t least, int64_t most) {
     if (!node.is_integer()) fail_usage("{} must be an integer, not {}", key, type_of(node));
     const int64_t value = node.as_integer()->get();
-    if (value < 0 || value > most) fail_usage("{} = {} is outside 0 to {}", key, value, most);
+    if (value < least || value > most) fail_usage("{} = {} is outside {} to {}", key, value, least, most);
     return value;
   }
   template <typename T>
@@ -135,6 +150,23 @@ void each_table(Reader& top, std::string_view key, const Each& each) {
     for (const auto& item : *found) each(*item.as_table());
 }
 
+reports::ExpectedFigure read_figure(const toml::node& node, const Suite& suite) {
+  if (!node.is_table()) fail_usage("figures must be an array of tables, not of {}", Reader::type_of(node));
+  reports::ExpectedFigure out;
+  Reader reader(*node.as_table(), "figure that is expected", suite.path);
+  reader.text("figure", out.figure);
+  reader.text("in", out.in);
+  reader.text("is", out.is);
+  reader.number("at_least", out.at_least);
+  reader.number("at_most", out.at_most);
+  reader.refuse_rest();
+  if (out.figure.empty()) fail_usage("a figure that is expected needs figure = \"NAME\"");
+  const bool number = std::isfinite(out.at_least) || std::isfinite(out.at_most);
+  if (out.is.empty() != number)
+    fail_usage("the figure {} needs either is = \"WORD\", or at_least or at_most", out.figure);
+  return out;
+}
+
 reports::Expectation read_expectation(const toml::node& node, const Suite& suite) {
   if (!node.is_table()) fail_usage("expect must be a table, not {}", Reader::type_of(node));
   reports::Expectation expect;
@@ -158,11 +190,50 @@ reports::Expectation read_expectation(const toml::node& node, const Suite& suite
   reader.with("causes", [&](const toml::node&) {
     for (const auto& cause : expect.causes) find_cause(cause);
   });
+  reader.with("control", [&](const toml::node& value) {
+    expect.control = Reader::text_of(value, "control");
+    const std::vector<std::string> known = {"model", "planned", "route", "factor", "window"};
+    if (std::find(known.begin(), known.end(), expect.control) == known.end())
+      fail_usage("{}", unknown_name("control", expect.control, known));
+  });
+  reader.with("figures", [&](const toml::node& value) {
+    if (!value.is_array() || value.as_array()->empty())
+      fail_usage("figures must be an array of tables: [{{ figure = \"layout\", is = \"row\" }}]");
+    for (const auto& item : *value.as_array()) expect.figures.push_back(read_figure(item, suite));
+  });
   reader.refuse_rest();
+  if (!expect.control.empty()) {
+    if (expect.verdict.empty()) expect.verdict = "invalid";
+    if (expect.verdict != "invalid")
+      fail_usage("expect: an arm that a control refuses is invalid, not {}", expect.verdict);
+  }
   if (expect.verdict.empty() && (!expect.first.empty() || !expect.causes.empty())) expect.verdict = "fail";
   if (expect.verdict.empty())
-    fail_usage("expect needs verdict = \"pass|fail|invalid\", or first = \"STAGE\"");
+    fail_usage("expect needs verdict = \"pass|fail|invalid\", first = \"STAGE\" or control = \"NAME\"");
   return expect;
+}
+
+void check_quant(const std::string& quant) {
+  const auto& known = synthesis_quants();
+  if (std::find(known.begin(), known.end(), quant) == known.end())
+    fail_usage("{}", unknown_name("quant", quant, known));
+}
+
+Matrix read_matrix(const toml::node& node, const Suite& suite) {
+  if (!node.is_table()) fail_usage("matrix must be a table, not {}", Reader::type_of(node));
+  Matrix matrix;
+  Reader reader(*node.as_table(), "matrix", suite.path);
+  reader.texts("quant", matrix.quant);
+  reader.with("quant", [&](const toml::node&) {
+    for (const auto& quant : matrix.quant) check_quant(quant);
+  });
+  std::vector<int> seeds;
+  reader.integers("seed", seeds);
+  matrix.seed.assign(seeds.begin(), seeds.end());
+  reader.refuse_rest();
+  if (matrix.empty())
+    fail_usage("the matrix is empty; give it quant = [...] or seed = [...], or leave it out");
+  return matrix;
 }
 
 Arm read_arm(const toml::table& table, const Suite& suite) {
@@ -181,6 +252,12 @@ Arm read_arm(const toml::table& table, const Suite& suite) {
   });
   reader.with("expect", [&](const toml::node& node) { arm.expect = read_expectation(node, suite); });
   reader.text("differs_from", arm.differs_from);
+  reader.integer("keys_window", arm.keys_window, 1);
+  reader.text("quant", arm.quant);
+  reader.with("quant", [&](const toml::node&) { check_quant(arm.quant); });
+  uint64_t seed = 0;
+  reader.integer("seed", seed);
+  reader.with("seed", [&](const toml::node&) { arm.seed = seed; });
   reader.refuse_rest();
   if (arm.name.empty()) fail_usage("{}: an arm needs a name", reader.at(nullptr));
   if (arm.name.find('/') != std::string::npos)
@@ -239,6 +316,8 @@ void read(const toml::table& table, Suite& suite) {
   phases("phases_if_room", suite.phases_if_room);
   top.integers("layers", suite.layers);
   each_table(top, "arm", [&](const toml::table& arm) { suite.arms.push_back(read_arm(arm, suite)); });
+  Matrix matrix;
+  top.with("matrix", [&](const toml::node& node) { matrix = read_matrix(node, suite); });
   each_table(top, "probe",
              [&](const toml::table& probe) { suite.probes.push_back(read_probe(probe, suite)); });
   top.refuse_rest();
@@ -246,6 +325,11 @@ void read(const toml::table& table, Suite& suite) {
   if (suite.phases.empty()) fail_usage("{}: the suite names no phases", suite.path);
   if (suite.probes.empty()) fail_usage("{}: the suite has no [[probe]]", suite.path);
   if (suite.arms.empty()) suite.arms.push_back({.name = "auto"});
+  try {
+    suite.arms = multiply(suite.arms, matrix);
+  } catch (const Error& error) {
+    throw Error(error.code(), suite.path + ": " + error.what());
+  }
   for (const auto& arm : suite.arms) {
     if (arm.differs_from.empty()) continue;
     std::vector<std::string> others;
@@ -261,6 +345,11 @@ void read(const toml::table& table, Suite& suite) {
 }
 
 }  // namespace
+
+std::string Suite::set_by(const std::string& setting) const {
+  const auto found = overridden.find(setting);
+  return found == overridden.end() ? "" : found->second + ": ";
+}
 
 Suite parse_suite(std::string_view text, const std::string& path) {
   Suite suite;

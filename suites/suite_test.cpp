@@ -118,7 +118,7 @@ TEST(Suite, WrongTypesAndEmptyLists) {
               HasSubstr("prompts is empty"));
   EXPECT_THAT(refusal(replaced(kGood, "\"tokens:1,2\"", "\"p0_short\"")), HasSubstr("names p0_short twice"));
   EXPECT_THAT(refusal(replaced(kGood, "[\"prefill\", \"decode0\"]", "[]")), HasSubstr("phases is empty"));
-  EXPECT_THAT(refusal("layers = [-1]\n" + kGood), HasSubstr("layers = -1 is outside"));
+  EXPECT_THAT(refusal("layers = [-9999999999]\n" + kGood), HasSubstr("layers = -9999999999 is outside"));
   EXPECT_THAT(refusal("layers = [99999999999]\n" + kGood), HasSubstr("outside"));
   EXPECT_THAT(refusal("seed = -1\n" + kGood), HasSubstr("seed = -1 is outside"));
   EXPECT_THAT(refusal("seed = 1.5\n" + kGood), HasSubstr("seed must be an integer"));
@@ -166,6 +166,76 @@ TEST(Suite, TheAcceptanceSuiteIsWhole) {
   EXPECT_EQ(suite.prompts.size(), 4u);
   EXPECT_EQ(suite.arms.size(), 5u);
   EXPECT_EQ(suite.probes.size(), 7u);
+}
+
+TEST(Suite, ReadsWindowsLayersFromTheEndAndWhatIsExpectedOfFigures) {
+  const auto suite = parse_suite(R"(prompts = ["p0_short"]
+phases = ["decode0"]
+layers = [-1, 0]
+[[arm]]
+name = "w"
+keys_window = 64
+expect = { control = "window", figures = [
+  { figure = "pv_mae", at_most = 1e-5, in = "p0_short/*" },
+  { figure = "v_layout_best", is = "row" },
+] }
+[[probe]]
+use = "v_layout"
+heads = "0,1"
+[[probe]]
+use = "window_hash"
+dims = 256
+)",
+                                 "s.toml");
+  EXPECT_THAT(suite.layers, ElementsAre(-1, 0));
+  const auto& arm = suite.arms.front();
+  EXPECT_EQ(arm.keys_window, 64);
+  EXPECT_EQ(arm.expect.verdict, "invalid") << "a control that refuses leaves no verdict";
+  EXPECT_EQ(arm.expect.control, "window");
+  ASSERT_EQ(arm.expect.figures.size(), 2u);
+  EXPECT_EQ(arm.expect.figures[0].at_most, 1e-5);
+  EXPECT_EQ(arm.expect.figures[0].in, "p0_short/*");
+  EXPECT_EQ(arm.expect.figures[1].is, "row");
+  EXPECT_EQ(suite.probes[0].options.at("heads"), "0,1");
+  EXPECT_EQ(suite.probes[1].options.at("dims"), "256");
+}
+
+TEST(Suite, RefusesExpectationsThatSayNothing) {
+  const auto arm = [](const std::string& line) { return refusal(kGood + "[[arm]]\nname = \"a\"\n" + line); };
+  EXPECT_THAT(arm("keys_window = 0\n"), HasSubstr("keys_window = 0 is outside 1 to"));
+  EXPECT_THAT(arm("keys_window = \"64\"\n"), HasSubstr("must be an integer"));
+  EXPECT_THAT(arm("expect = { control = \"rout\" }\n"), HasSubstr("did you mean 'route'?"));
+  EXPECT_THAT(arm("expect = { verdict = \"pass\", control = \"route\" }\n"),
+              HasSubstr("is invalid, not pass"));
+  const auto figure = [&](const std::string& table) {
+    return arm("expect = { verdict = \"pass\", figures = " + table + " }\n");
+  };
+  EXPECT_THAT(figure("[]"), HasSubstr("figures must be an array of tables"));
+  EXPECT_THAT(figure("[1]"), HasSubstr("array of tables"));
+  EXPECT_THAT(figure("[{ is = \"row\" }]"), HasSubstr("needs figure"));
+  EXPECT_THAT(figure("[{ figure = \"layout\" }]"), HasSubstr("needs either"));
+  EXPECT_THAT(figure("[{ figure = \"layout\", is = \"row\", at_most = 1 }]"), HasSubstr("needs either"));
+  EXPECT_THAT(figure("[{ figure = \"mae\", at_most = \"x\" }]"), HasSubstr("must be a finite number"));
+  EXPECT_THAT(figure("[{ figure = \"mae\", atmost = 1.0 }]"), HasSubstr("did you mean 'at_most'?"));
+  EXPECT_THAT(arm("expect = { figures = [{ figure = \"mae\", at_most = 1 }] }\n"),
+              HasSubstr("expect needs verdict"));
+}
+
+TEST(Suite, EverySuiteOfTheFolderIsRead) {
+  int count = 0;
+  for (const auto& file : std::filesystem::directory_iterator("suites")) {
+    if (file.path().extension() != ".toml") continue;
+    ++count;
+    EXPECT_NO_THROW(load_suite(file.path())) << file.path();
+  }
+  EXPECT_GE(count, 6) << "run from the source folder";
+}
+
+TEST(Suite, HoldsOptionsToTheirKinds) {
+  const auto probe = [](const std::string& lines) { return refusal(kGood + "[[probe]]\n" + lines); };
+  EXPECT_THAT(probe("use = \"v_layout\"\nheads = \"0,0\"\n"),
+              HasSubstr("heads of probe v_layout is '0,0'; it takes all, or whole numbers, each once"));
+  EXPECT_THAT(probe("use = \"window_hash\"\ndims = \"2/3\"\n"), HasSubstr("one part in so many (1/16)"));
 }
 
 }  // namespace

@@ -88,7 +88,7 @@ std::vector<Finding> failing(const reports::RunResult& result) {
 
 std::string texts(const std::vector<Finding>& findings) {
   std::string out;
-  for (const auto& finding : findings) out += finding.key() + ": " + finding.message + "\n";
+  for (const auto& finding : findings) out += finding.key() + ": " + finding.message.text() + "\n";
   return out;
 }
 
@@ -100,7 +100,7 @@ TEST_F(WriteAProbe, TheExampleIsShortAndTheSameInTheReadme) {
 
 TEST_F(WriteAProbe, TheCleanEnginePasses) {
   const auto result = run_with({});
-  EXPECT_EQ(result.status, Status::pass) << texts(failing(result)) << result.interrupted;
+  EXPECT_EQ(result.status, Status::pass) << texts(failing(result)) << result.interrupted.text();
   EXPECT_EQ(result.compared, result.planned);
   ASSERT_FALSE(result.findings.empty());
   for (const auto& finding : result.findings) {
@@ -117,13 +117,13 @@ TEST_F(WriteAProbe, WeightOnALaterKeyFails) {
       weights[1] = 1e-30f;
     });
   });
-  EXPECT_EQ(result.status, Status::fail) << result.interrupted;
+  EXPECT_EQ(result.status, Status::fail) << result.interrupted.text();
   const auto found = failing(result);
   ASSERT_FALSE(found.empty());
   for (const auto& finding : found) {
     EXPECT_EQ(finding.key(), found.front().key());
     EXPECT_THAT(finding.key(), HasSubstr("/prefill/layer_00/softmax softmax_rows"));
-    EXPECT_THAT(finding.message, HasSubstr("worst at [0, 0]: inf"));
+    EXPECT_THAT(finding.message.text(), HasSubstr("worst at [0, 0]: inf"));
   }
 }
 
@@ -137,13 +137,13 @@ TEST_F(WriteAProbe, AScaledLayerFailsWhereStageParityPasses) {
         });
       },
       "[[probe]]\nuse = \"stage_parity\"\nstages = [\"softmax\"]\n");
-  EXPECT_EQ(result.status, Status::fail) << result.interrupted;
+  EXPECT_EQ(result.status, Status::fail) << result.interrupted.text();
   const auto found = failing(result);
   EXPECT_EQ(found.size(), 3u) << "prefill, prefill_last, decode0\n" << texts(found);
   for (const auto& finding : found) {
-    EXPECT_EQ(finding.probe, "softmax_rows") << finding.message;
+    EXPECT_EQ(finding.probe, "softmax_rows") << finding.message.text();
     EXPECT_EQ(finding.layer, 1);
-    EXPECT_THAT(finding.message, HasSubstr(", reference 1 (bound "));
+    EXPECT_THAT(finding.message.text(), HasSubstr(", reference 1 (bound "));
   }
 }
 
@@ -156,7 +156,8 @@ TEST_F(WriteAProbe, HarmlessChangesPass) {
       std::shuffle(weights.begin(), weights.begin() + static_cast<long>(T), random);
     });
   });
-  EXPECT_EQ(result.status, Status::pass) << texts(failing(result)) << result.interrupted << " seed " << seed;
+  EXPECT_EQ(result.status, Status::pass)
+      << texts(failing(result)) << result.interrupted.text() << " seed " << seed;
 }
 
 TEST_F(WriteAProbe, AContractWithoutAChainIsInvalid) {
@@ -173,7 +174,7 @@ TEST_F(WriteAProbe, APlaceWithoutAFindingIsInvalid) {
   ASSERT_EQ(found.size(), 3u) << texts(found);
   for (const auto& finding : found) {
     EXPECT_EQ(finding.layer, 1);
-    EXPECT_THAT(finding.message, HasSubstr("the probe gave no verdict on " + finding.phase));
+    EXPECT_THAT(finding.message.text(), HasSubstr("the probe gave no verdict on " + finding.phase));
   }
 }
 

@@ -77,6 +77,9 @@ class Parser {
   }
 
   void scope(std::string_view name) {
+    if (fault_.cause->stages.empty())
+      fail_usage("fault '{}': {} is about the whole engine and takes no scope or condition", text_,
+                 fault_.cause->text());
     if (name == "prefill" || name == "decode") {
       fault_.prefill = name == "prefill";
       return;
@@ -109,6 +112,7 @@ class Parser {
   }
 
   void conditions() {
+    if (!conditions_.empty() && fault_.cause->stages.empty()) scope(conditions_);
     while (!conditions_.empty()) {
       const auto at = conditions_.find('@');
       const auto condition = conditions_.substr(0, at);

@@ -7,7 +7,8 @@
 //
 // "q.prefill.weight_layout=col", "gemm.tile_store=transposed@rows>32", "kv.layer_base=0@layer=3". Without a
 // stage the fault strikes every stage that its cause can break. prefill: calls that start at position 0;
-// decode: all others. A fault of the weights takes names instead of stages: "attn_q.q4_k_scales=linear".
+// decode: all others. route_flag=ignored takes neither. A fault of the weights takes names instead of stages:
+// "attn_q.q4_k_scales=linear".
 #pragma once
 
 #include <optional>
@@ -23,7 +24,7 @@ namespace greta::engine {
 struct Fault {
   std::string text;  // as given
   const Cause* cause = nullptr;
-  std::vector<Stage> stages;  // that it strikes; empty for a fault of the weights
+  std::vector<Stage> stages;  // that it strikes; empty for a fault of the weights or of the whole engine
   std::string weight;         // a fault of the weights: part of the names that it strikes; empty: all
   std::optional<bool> prefill;
   std::optional<int> layer, head;

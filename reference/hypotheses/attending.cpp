@@ -6,17 +6,19 @@
 namespace greta::reference {
 namespace {
 
-std::string idle_scale(const Request& in) { return in.config().head_dim > 1 ? "" : "a head has one dim"; }
-std::string idle_modulo(const Request& in) {
+Message idle_scale(const Request& in) {
+  return in.config().head_dim > 1 ? Message{} : say("a head has one dim");
+}
+Message idle_modulo(const Request& in) {
   const auto& config = in.config();
-  if (config.kv_heads == 1) return "there is one KV head";
-  return config.kv_heads == config.heads ? "each head has a KV head of its own" : "";
+  if (config.kv_heads == 1) return say("there is one KV head");
+  return config.kv_heads == config.heads ? say("each head has a KV head of its own") : Message{};
 }
-std::string idle_ahead(const Request& in) {
-  return in.call.S() > 1 ? "" : "no position is ahead of the token";
+Message idle_ahead(const Request& in) {
+  return in.call.S() > 1 ? Message{} : say("no position is ahead of the token");
 }
-std::string idle_window(const Request& in) {
-  return in.call.T() > 64 ? "" : "there are no more than 64 positions";
+Message idle_window(const Request& in) {
+  return in.call.T() > 64 ? Message{} : say("there are no more than 64 positions");
 }
 
 constexpr std::array<Hypothesis, 10> kTable = {{

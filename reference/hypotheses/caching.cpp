@@ -6,8 +6,8 @@
 namespace greta::reference {
 namespace {
 
-std::string idle_first(const Request& in) { return in.layer > 0 ? "" : "this is layer 0"; }
-std::string idle_alone(const Request& in) { return in.call.T() > 1 ? "" : "there is one position"; }
+Message idle_first(const Request& in) { return in.layer > 0 ? Message{} : say("this is layer 0"); }
+Message idle_alone(const Request& in) { return in.call.T() > 1 ? Message{} : say("there is one position"); }
 
 constexpr std::array<Hypothesis, 6> kTable = {{
     {"cache_layout=col", kRows, [](Variant& v) { v.cache_by_column = true; }, idle_alone},

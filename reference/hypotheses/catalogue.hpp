@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "datasets/cause.hpp"
+#include "datasets/message.hpp"
 #include "reference/stages.hpp"
 
 namespace greta::reference {
@@ -55,9 +56,9 @@ struct Hypothesis {
   uint64_t parts;
   void (*vary)(Variant&);
   // Why it changes nothing in this model or call; empty where it may.
-  std::string (*idle)(const Request&) = nullptr;
+  Message (*idle)(const Request&) = nullptr;
   // The same for a cause in the unpacking of a weight.
-  std::string (*idle_weight)(const Model::WeightInfo&) = nullptr;
+  Message (*idle_weight)(const Model::WeightInfo&) = nullptr;
 };
 
 std::span<const Hypothesis> unpacking_hypotheses();

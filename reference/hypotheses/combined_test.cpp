@@ -26,9 +26,9 @@ class Combined : public testing::Test {
     return bounded && inside(output, *bounded);
   }
   std::string refusal(Stage stage, std::initializer_list<std::string_view> texts) {
-    std::string why;
+    Message why;
     const auto bounded = scene.suppose(causes_of(texts), stage, scene.right(stage).value, &why);
-    return bounded ? "supposed" : why;
+    return bounded ? "supposed" : why.text();
   }
   Matrix planted(Stage stage, std::string_view text) { return scene.wrong(find_cause(text), stage); }
 
@@ -86,7 +86,7 @@ TEST_F(Combined, EveryPairOfAStageIsSupposedOrRefusedWithAReason) {
     const Matrix right = scene.right(row.stage).value;
     for (size_t a = 0; a < causes.size(); ++a) {
       for (size_t b = 0; b < causes.size(); ++b) {
-        std::string why;
+        Message why;
         const auto bounded = scene.suppose(Causes{causes[a], causes[b]}, row.stage, right, &why);
         const auto names = causes[a]->text() + " and " + causes[b]->text();
         EXPECT_NE(bounded.has_value(), !why.empty()) << names;
@@ -185,10 +185,10 @@ TEST(Idle, WhatChangesNothingHereIsNotSupposed) {
     const int layer = info(stage).per_layer ? 0 : -1;
     const auto contract = engine.contract(stage);
     const Matrix output = engine.stage(stage, layer);
-    std::string reason;
+    Message reason;
     const auto bounded =
         suppose({*model, stage, layer, call, contract, engine.fetch(), output}, causes_of({text}), &reason);
-    return bounded ? "supposed" : reason;
+    return bounded ? "supposed" : reason.text();
   };
   EXPECT_EQ(why(Stage::q_rope, "rope_base=10000"), "the model's base is 10000");
   EXPECT_EQ(why(Stage::q_rope, "rope=left_out"), "position 0 alone is not turned");

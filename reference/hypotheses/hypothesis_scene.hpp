@@ -56,7 +56,7 @@ class Scene {
     return wrong_stage(scene(), cause, stage, layer_of(stage)).to_f64();
   }
   std::optional<Bounded> suppose(std::span<const Cause* const> causes, Stage stage, const Matrix& output,
-                                 std::string* why = nullptr) const {
+                                 Message* why = nullptr) const {
     const auto contract = engine_.contract(stage);
     return reference::suppose({*model_, stage, layer_of(stage), call_, contract, engine_.fetch(), output},
                               causes, why);

@@ -8,10 +8,13 @@ namespace {
 
 constexpr double kOtherEps = 1e-6;
 
-std::string idle_no_eps(const Request& in) { return in.config().norm_eps != 0 ? "" : "the model's eps is 0"; }
-std::string idle_same_eps(const Request& in) {
-  return static_cast<float>(in.config().norm_eps) == static_cast<float>(kOtherEps) ? "the model's eps is 1e-6"
-                                                                                   : "";
+Message idle_no_eps(const Request& in) {
+  return in.config().norm_eps != 0 ? Message{} : say("the model's eps is 0");
+}
+Message idle_same_eps(const Request& in) {
+  return static_cast<float>(in.config().norm_eps) == static_cast<float>(kOtherEps)
+             ? say("the model's eps is 1e-6")
+             : Message{};
 }
 
 constexpr std::array<Hypothesis, 6> kTable = {{

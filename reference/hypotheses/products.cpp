@@ -8,28 +8,31 @@ namespace {
 
 Model::WeightInfo weight_info(const Request& in) { return in.model.weight_info(weight_of(in)); }
 
-std::string idle_column(const Request& in) {
+Message idle_column(const Request& in) {
   const auto weight = in.model.weight_info(in.stage == Stage::embed ? "token_embd.weight" : weight_of(in));
-  return weight.rows > 1 && weight.columns > 1 ? "" : "the weight is a single row or column";
+  return weight.rows > 1 && weight.columns > 1 ? Message{} : say("the weight is a single row or column");
 }
-std::string idle_layer(const Request& in) { return in.config().layers > 1 ? "" : "the model has one layer"; }
-std::string idle_heads(const Request& in) {
-  return (in.stage == Stage::q ? in.config().heads : in.config().kv_heads) > 1 ? "" : "there is one head";
+Message idle_layer(const Request& in) {
+  return in.config().layers > 1 ? Message{} : say("the model has one layer");
 }
-std::string idle_tiles(const Request& in) {
-  if (in.call.S() < 16) return "the call has fewer than 16 rows";
-  return weight_info(in).rows < 16 ? "the result has fewer than 16 columns" : "";
+Message idle_heads(const Request& in) {
+  return (in.stage == Stage::q ? in.config().heads : in.config().kv_heads) > 1 ? Message{}
+                                                                               : say("there is one head");
 }
-std::string idle_tail(const Request& in) {
-  return in.call.S() % 16 == 0 ? "16 divides the number of rows" : "";
+Message idle_tiles(const Request& in) {
+  if (in.call.S() < 16) return say("the call has fewer than 16 rows");
+  return weight_info(in).rows < 16 ? say("the result has fewer than 16 columns") : Message{};
 }
-std::string idle_terms(const Request& in) {
-  return weight_info(in).columns <= 16 ? "the sums have no more than 16 terms" : "";
+Message idle_tail(const Request& in) {
+  return in.call.S() % 16 == 0 ? say("16 divides the number of rows") : Message{};
 }
-std::string idle_half(const Request& in) {
-  return weight_info(in).columns < 2 ? "the sums have one term" : "";
+Message idle_terms(const Request& in) {
+  return weight_info(in).columns <= 16 ? say("the sums have no more than 16 terms") : Message{};
 }
-std::string idle_row(const Request& in) { return in.call.S() > 1 ? "" : "the call has one row"; }
+Message idle_half(const Request& in) {
+  return weight_info(in).columns < 2 ? say("the sums have one term") : Message{};
+}
+Message idle_row(const Request& in) { return in.call.S() > 1 ? Message{} : say("the call has one row"); }
 
 constexpr std::array<Hypothesis, 11> kTable = {{
     {"weight_layout=col", kOrder, [](Variant& v) { v.reading.by_column = true; }, idle_column},

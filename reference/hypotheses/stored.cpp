@@ -92,7 +92,7 @@ void misplace_rows(const Request& in, Matrix& rows) {
 
 }  // namespace
 
-std::string scale_heads(const Request& in, const Matrix& output, Errors& errors) {
+Message scale_heads(const Request& in, const Matrix& output, Errors& errors) {
   const Index Dh = in.config().head_dim, heads = errors.value.cols() / Dh;
   Matrix seen = output;
   if (in.variant.tiles_transposed) transpose_tiles(seen);
@@ -107,7 +107,7 @@ std::string scale_heads(const Request& in, const Matrix& output, Errors& errors)
     factors += fmt::format("{}{:.6g}", h ? ", " : "", factor.value);
     scale(errors, factor, h * Dh, Dh);
   }
-  if (!(largest > smallest)) return "all heads are scaled alike: " + factors;
+  if (!(largest > smallest)) return say("all heads are scaled alike: {}", factors);
   errors.reason += "; head factors " + factors;
   return {};
 }

@@ -11,7 +11,7 @@ namespace {
 
 using Causes = std::span<const Cause* const>;
 
-constexpr std::string_view kAsRight = "what it gives here is within the bound of what is right";
+Message as_right_too() { return say("what it gives here is within the bound of what is right"); }
 
 std::vector<const Cause*> causes_with_hypothesis(bool (*wanted)(const Cause&, Stage), Stage stage) {
   std::vector<const Cause*> found;
@@ -33,17 +33,17 @@ std::string texts(Causes causes) {
 }
 
 // Their hypotheses in one variant; `why` where they do not go together.
-std::optional<Variant> compose(Causes causes, std::string& why) {
+std::optional<Variant> compose(Causes causes, Message& why) {
   Variant variant;
   uint64_t taken = 0;
   for (const auto* cause : causes) {
     const auto* hypothesis = hypothesis_of(*cause);
     if (!hypothesis) {
-      why = cause->text() + " changes nothing that a stage computes";
+      why = say("{} changes nothing that a stage computes", cause->text());
       return std::nullopt;
     }
     if (taken & hypothesis->parts) {
-      why = "they take hold of the same thing";
+      why = say("they take hold of the same thing");
       return std::nullopt;
     }
     taken |= hypothesis->parts;
@@ -53,14 +53,15 @@ std::optional<Variant> compose(Causes causes, std::string& why) {
 }
 
 // Why one of them changes nothing here.
-std::string idle(Causes causes, const Request& in) {
+Message idle(Causes causes, const Request& in) {
   for (const auto* cause : causes) {
     const auto* hypothesis = hypothesis_of(*cause);
     if (cause->breaks_weights() && unpacks(in.stage)) {
       const auto name = in.stage == Stage::embed ? "token_embd.weight" : weight_of(in);
+      if (in.own_weights && in.own_weights(name)) return say("the weight is taken as the engine holds it");
       if (auto why = hypothesis->idle_weight(in.model.weight_info(name)); !why.empty()) return why;
     } else if (!cause->breaks(in.stage)) {
-      return fmt::format("{} does not act on stage {}", cause->text(), name_of(in.stage));
+      return say("{} does not act on stage {}", cause->text(), name_of(in.stage));
     } else if (hypothesis->idle) {
       if (auto why = hypothesis->idle(in); !why.empty()) return why;
     }
@@ -88,18 +89,20 @@ std::vector<const Cause*> weight_hypotheses() {
   return causes_with_hypothesis([](const Cause& cause, Stage) { return cause.breaks_weights(); }, {});
 }
 
-std::optional<Bounded> suppose(const Observation& seen, Causes causes, std::string* why) {
-  const auto refuse = [&](std::string reason) -> std::optional<Bounded> {
+std::optional<Bounded> suppose(const Observation& seen, Causes causes, Message* why) {
+  const auto refuse = [&](Message reason) -> std::optional<Bounded> {
     if (why) *why = std::move(reason);
     return std::nullopt;
   };
-  auto right = local(seen.model, seen.stage, seen.layer, seen.call, seen.contract, seen.fetch);
+  auto right =
+      local(seen.model, seen.stage, seen.layer, seen.call, seen.contract, seen.fetch, seen.own_weights);
   if (causes.empty()) return right;
 
-  std::string reason;
+  Message reason;
   const auto variant = compose(causes, reason);
   if (!variant) return refuse(reason);
-  const Request request{seen.model, seen.stage, seen.layer, seen.call, seen.contract, seen.fetch, *variant};
+  const Request request{seen.model,    seen.stage, seen.layer, seen.call,
+                        seen.contract, seen.fetch, *variant,   seen.own_weights};
   if (reason = idle(causes, request); !reason.empty()) return refuse(reason);
 
   auto errors = errors_of(request);
@@ -113,33 +116,33 @@ std::optional<Bounded> suppose(const Observation& seen, Causes causes, std::stri
   store(request, errors);
   errors.reason = fmt::format("if {}: {}", texts(causes), errors.reason);
   auto bounded = judge(std::move(errors));
-  if (as_right(bounded, right)) return refuse(std::string(kAsRight));
+  if (as_right(bounded, right)) return refuse(as_right_too());
   if (causes.size() > 1 && !bounded.value.array().isFinite().any())
-    return refuse("nothing finite is left to tell them by");
+    return refuse(say("nothing finite is left to tell them by"));
   return bounded;
 }
 
 std::optional<Bounded> suppose_weight(const Model& model, const std::string& gguf_name,
-                                      const Contract& contract, Causes causes, std::string* why) {
-  const auto refuse = [&](std::string reason) -> std::optional<Bounded> {
+                                      const Contract& contract, Causes causes, Message* why) {
+  const auto refuse = [&](Message reason) -> std::optional<Bounded> {
     if (why) *why = std::move(reason);
     return std::nullopt;
   };
   auto right = local_weight(model, gguf_name, contract);
   if (causes.empty()) return right;
 
-  std::string reason;
+  Message reason;
   const auto variant = compose(causes, reason);
   if (!variant) return refuse(reason);
   for (const auto* cause : causes) {
-    if (!cause->breaks_weights()) return refuse(cause->text() + " does not act on a weight");
+    if (!cause->breaks_weights()) return refuse(say("{} does not act on a weight", cause->text()));
     reason = hypothesis_of(*cause)->idle_weight(model.weight_info(gguf_name));
     if (!reason.empty()) return refuse(reason);
   }
   auto errors = dequantised_weight(model, gguf_name, contract, variant->reading);
   errors.reason = fmt::format("if {}: {}", texts(causes), errors.reason);
   auto bounded = judge(std::move(errors));
-  if (as_right(bounded, right)) return refuse(std::string(kAsRight));
+  if (as_right(bounded, right)) return refuse(as_right_too());
   return bounded;
 }
 

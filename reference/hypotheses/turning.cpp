@@ -8,14 +8,14 @@ namespace {
 
 constexpr uint64_t kTurning = kPairs | kPositions | kBase | kTurns | kDirection;
 
-std::string idle_at_zero(const Request& in) {
-  return in.call.T() > 1 ? "" : "position 0 alone is not turned";
+Message idle_at_zero(const Request& in) {
+  return in.call.T() > 1 ? Message{} : say("position 0 alone is not turned");
 }
-std::string idle_pairs(const Request& in) {
-  return in.config().rope_dims > 2 ? idle_at_zero(in) : "a head has one pair of turned dims";
+Message idle_pairs(const Request& in) {
+  return in.config().rope_dims > 2 ? idle_at_zero(in) : say("a head has one pair of turned dims");
 }
-std::string idle_base(const Request& in) {
-  return in.config().rope_base == 10000 ? "the model's base is 10000" : idle_at_zero(in);
+Message idle_base(const Request& in) {
+  return in.config().rope_base == 10000 ? say("the model's base is 10000") : idle_at_zero(in);
 }
 
 constexpr std::array<Hypothesis, 7> kTable = {{

@@ -137,17 +137,18 @@ void take_next_scale(GgmlType type, Bytes row) {
 }
 
 template <GgmlType type>
-std::string idle_unless(const Model::WeightInfo& weight) {
-  return weight.type == type ? "" : fmt::format("the weight is {}", info(weight.type).name);
+Message idle_unless(const Model::WeightInfo& weight) {
+  return weight.type == type ? Message{} : say("the weight is {}", info(weight.type).name);
 }
 
-std::string idle_scale(const Model::WeightInfo& weight) {
-  if (!scale_place(weight.type)) return fmt::format("the weight is {}", info(weight.type).name);
-  return weight.columns > info(weight.type).block_values ? "" : "each row of the weight is one block";
+Message idle_scale(const Model::WeightInfo& weight) {
+  if (!scale_place(weight.type)) return say("the weight is {}", info(weight.type).name);
+  return weight.columns > info(weight.type).block_values ? Message{}
+                                                         : say("each row of the weight is one block");
 }
 
-std::string idle_transpose(const Model::WeightInfo& weight) {
-  return weight.rows > 1 && weight.columns > 1 ? "" : "the weight is a single row or column";
+Message idle_transpose(const Model::WeightInfo& weight) {
+  return weight.rows > 1 && weight.columns > 1 ? Message{} : say("the weight is a single row or column");
 }
 
 template <WeightReading::Misreading misread>

@@ -28,7 +28,7 @@ void expect_told_apart(const Model& model, const GgufTensor& tensor, const Contr
   ASSERT_TRUE(inside(right, local_weight(model, tensor.name, contract)));
   std::map<const Cause*, Bounded> supposed;
   for (const auto* cause : weight_hypotheses()) {
-    std::string why;
+    Message why;
     auto bounded = suppose_weight(model, tensor.name, contract, One{cause}, &why);
     EXPECT_NE(bounded.has_value(), !why.empty()) << cause->text();
     if (!bounded) continue;
@@ -82,13 +82,13 @@ TEST(WeightHypotheses, PairsComposeAndTypesAreNamed) {
   ASSERT_TRUE(bounded.has_value());
   EXPECT_TRUE(inside(matrix_of(tensor, both), *bounded));
 
-  std::string why;
+  Message why;
   EXPECT_FALSE(suppose_weight(*model, tensor.name, contract, One{&find_cause("q6_k_offset=left_out")}, &why));
-  EXPECT_EQ(why, "the weight is Q4_K");
+  EXPECT_EQ(why.text(), "the weight is Q4_K");
   EXPECT_FALSE(suppose_weight(*model, "output_norm.weight", contract, One{&transposed}, &why));
-  EXPECT_EQ(why, "the weight is a single row or column");
+  EXPECT_EQ(why.text(), "the weight is a single row or column");
   EXPECT_FALSE(suppose_weight(*model, tensor.name, contract, One{&find_cause("rope=twice")}, &why));
-  EXPECT_THAT(why, testing::HasSubstr("does not act on a weight"));
+  EXPECT_THAT(why.text(), testing::HasSubstr("does not act on a weight"));
 }
 
 }  // namespace
