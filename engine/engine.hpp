@@ -74,10 +74,10 @@ struct ForwardResult {
 
 class Engine {
  public:
-  // Loads the weights to the device as they are packed. Errors (bad_input): no such device, or a build without
-  // it; not a llama model, a missing
-  // tensor, a wrong shape, an unsupported type; NaN or infinite weights, each naming the tensor; (usage): a
-  // fault that does not exist or that this model has no place for.
+  // Loads the weights to the device as they are packed. Errors (bad_input): no such device, or a build
+  // without it; not a llama model, a missing tensor, a wrong shape, an unsupported type; NaN or infinite
+  // weights, each naming the tensor; (usage): a fault that does not exist or that this model has no place
+  // for.
   Engine(const GgufFile& model, const Settings& settings);
   ~Engine();
 

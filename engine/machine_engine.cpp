@@ -138,7 +138,7 @@ void MachineEngine::reset() {
 }
 
 ForwardResult MachineEngine::forward(std::span<const int32_t> tokens, LogitRows rows, const Taps& taps,
-                              const TapSink& sink) {
+                                     const TapSink& sink) {
   State& s = *state_;
   s.check(tokens);
   s.use_machine();

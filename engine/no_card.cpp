@@ -11,7 +11,9 @@ std::unique_ptr<OnMachine> on_card(const GgufFile&, const Settings& settings) {
 }
 
 Cards cards() {
-  return {.trouble = "this greta was built for the host machine alone; build it with the preset hip-nvidia or hip-amd, or use --device host"};
+  return {.trouble =
+              "this greta was built for the host machine alone; build it with the preset hip-nvidia or "
+              "hip-amd, or use --device host"};
 }
 
 }  // namespace greta::engine

@@ -61,9 +61,9 @@ Cards cards() {
   const hipError_t error = hipGetDeviceCount(&count);
   if (error != hipSuccess || count == 0) {
     (void)hipGetLastError();
-    out.trouble = fmt::format("there is no {} card that the driver shows{}; check the driver, or use --device host",
-                              out.backend,
-                              error != hipSuccess ? fmt::format(" ({})", hipGetErrorString(error)) : "");
+    out.trouble =
+        fmt::format("there is no {} card that the driver shows{}; check the driver, or use --device host",
+                    out.backend, error != hipSuccess ? fmt::format(" ({})", hipGetErrorString(error)) : "");
     return out;
   }
   for (int i = 0; i < count; ++i) {

@@ -27,7 +27,8 @@
 #define GRETA_HIP_AMD 1
 #define GRETA_MACHINE on_amd
 #include "kernels/hip/amd.hpp"
-#elif defined(__CUDACC__) || defined(GRETA_HIP_NVIDIA)  // the latter: host code that launches no kernel itself
+#elif defined(__CUDACC__) || \
+    defined(GRETA_HIP_NVIDIA)  // the latter: host code that launches no kernel itself
 #ifndef GRETA_HIP_NVIDIA
 #define GRETA_HIP_NVIDIA 1
 #endif

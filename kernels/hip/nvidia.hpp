@@ -7,9 +7,9 @@
 #include <cstdint>
 
 #define HIP_KERNEL_NAME(...) __VA_ARGS__
-#define hipLaunchKernelGGL(kernel, grid, block, shared_bytes, stream, ...)  \
-  do {                                                                      \
-    kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__); \
+#define hipLaunchKernelGGL(kernel, grid, block, shared_bytes, stream, ...) \
+  do {                                                                     \
+    kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__);    \
   } while (0)
 
 using hipError_t = cudaError_t;
@@ -54,7 +54,7 @@ static inline hipError_t hipMemcpy(void* to, const void* from, size_t bytes, hip
   return cudaMemcpy(to, from, bytes, kind);
 }
 static inline hipError_t hipMemcpyAsync(void* to, const void* from, size_t bytes, hipMemcpyKind kind,
-                                 hipStream_t stream = nullptr) {
+                                        hipStream_t stream = nullptr) {
   return cudaMemcpyAsync(to, from, bytes, kind, stream);
 }
 static inline hipError_t hipMemset(void* to, int byte, size_t bytes) { return cudaMemset(to, byte, bytes); }
