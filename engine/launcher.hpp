@@ -5,11 +5,18 @@
 
 #include <cstdint>
 
-#include "engine/site.hpp"
+#include "datasets/stage.hpp"
 #include "engine/weights.hpp"
 #include "kernels/kernels.hpp"
 
-namespace greta::engine::inline GRETA_MACHINE {
+namespace greta::engine {
+
+// Where in the forward pass a launch stands: S rows at the positions start, …, T = start + S in the cache.
+struct Site {
+  Stage stage;
+  int layer;  // -1 outside the layers
+  int64_t S, T, start;
+};
 
 // All pointers are device memory; sizes and layouts as in kernels/kernels.hpp.
 struct EmbedCall {
@@ -93,4 +100,4 @@ class Launcher {
   hipStream_t stream_;
 };
 
-}  // namespace greta::engine::inline GRETA_MACHINE
+}  // namespace greta::engine

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "datasets/cause.hpp"
-#include "engine/site.hpp"
+#include "engine/launcher.hpp"
 
 namespace greta::engine {
 

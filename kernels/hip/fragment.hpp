@@ -18,7 +18,7 @@
 #include "kernels/hip/fragment_layout.hpp"
 #include "kernels/hip/hip.hpp"
 
-namespace greta::kernels::inline GRETA_MACHINE {
+namespace greta::kernels {
 
 #if defined(GRETA_HIP_HOST)
 inline int fragment_elements() { return kTile * kTile / wave_size(); }
@@ -42,9 +42,7 @@ struct FragmentAcc {
 };
 
 #if defined(GRETA_HIP_HOST)
-}  // namespace greta::kernels::inline GRETA_MACHINE
-
-namespace greta::kernels::host {
+namespace host {
 // The layouts spelled out, since the wave size is known only at run time.
 struct FragmentCells {
   struct {
@@ -66,10 +64,7 @@ struct FragmentCells {
   }
 };
 inline constexpr FragmentCells kCellsA(layout_a), kCellsB(layout_b), kCellsAcc(layout_acc);
-}  // namespace greta::kernels::host
-
-namespace greta::kernels::inline GRETA_MACHINE {
-
+}  // namespace host
 inline FragmentCell a_cell(int lane, int r) { return host::kCellsA.of(lane, r); }
 inline FragmentCell b_cell(int lane, int r) { return host::kCellsB.of(lane, r); }
 inline FragmentCell acc_cell(int lane, int r) { return host::kCellsAcc.of(lane, r); }
@@ -116,9 +111,7 @@ __device__ __forceinline__ void mma(FragmentAcc& c, const FragmentA& a, const Fr
 
 #else
 
-}  // namespace greta::kernels::inline GRETA_MACHINE
-
-namespace greta::kernels::host {
+namespace host {
 struct MmaOperands {
   float* c;
   const half_bits *a, *b;
@@ -126,9 +119,7 @@ struct MmaOperands {
 // All lanes' operands, multiplied as whole tiles through the layout table. An error when the wave is not
 // full.
 void wave_mma(const MmaOperands& operands, SourceLocation where);
-}  // namespace greta::kernels::host
-
-namespace greta::kernels::inline GRETA_MACHINE {
+}  // namespace host
 
 inline void mma(FragmentAcc& c, const FragmentA& a, const FragmentB& b,
                 SourceLocation where = SourceLocation::current()) {
@@ -137,4 +128,4 @@ inline void mma(FragmentAcc& c, const FragmentA& a, const FragmentB& b,
 
 #endif
 
-}  // namespace greta::kernels::inline GRETA_MACHINE
+}  // namespace greta::kernels
