@@ -14,6 +14,7 @@
 #include "cli/self_check.hpp"
 #include "cli/suite_files.hpp"
 #include "datasets/error.hpp"
+#include "engine/on_machine.hpp"
 #include "reference/reference.hpp"
 
 namespace greta::cli {
@@ -68,6 +69,15 @@ void check_cache(Examination& doctor) {
   }
 }
 
+// A card is no condition of the main job: without one the host machine runs the kernels.
+void report_machines(Examination& doctor) {
+  const engine::Cards cards = engine::cards();
+  doctor.report("machines", cards.backend.empty() ? "the host machine (kernels run on the CPU)"
+                                                  : "the host machine, " + cards.backend + " cards");
+  for (size_t i = 0; i < cards.names.size(); ++i) doctor.report(fmt::format("hip:{}", i), cards.names[i]);
+  if (!cards.trouble.empty()) doctor.report("hip", cards.trouble);
+}
+
 }  // namespace
 
 int doctor(const CommandLine& line, Streams& streams) {
@@ -80,7 +90,7 @@ int doctor(const CommandLine& line, Streams& streams) {
   }
   Examination doctor(streams.out);
   streams.out << fmt::format("greta {} ({})\n", GRETA_VERSION, GRETA_BUILD);
-  doctor.report("machines", machines_of_build());
+  report_machines(doctor);
   doctor.report("cores", std::to_string(std::thread::hardware_concurrency()));
   const double total = memory_gib(_SC_PHYS_PAGES);
   doctor.check("memory",

@@ -47,14 +47,4 @@ std::string check_barrier_kernel(int wave) {
   return {};
 }
 
-std::string machines_of_build() {
-#if defined(GRETA_HIP_AMD)
-  return "AMD GPU (HIP)";
-#elif defined(GRETA_HIP_NVIDIA)
-  return "NVIDIA GPU (CUDA)";
-#else
-  return "the host machine only: kernels run on the CPU, no GPU is used";
-#endif
-}
-
 }  // namespace greta::cli

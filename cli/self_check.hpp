@@ -9,7 +9,4 @@ namespace greta::cli {
 // sentence.
 std::string check_barrier_kernel(int wave);
 
-// The backends of this build: "host machine only".
-std::string machines_of_build();
-
 }  // namespace greta::cli

@@ -1,16 +1,19 @@
 # One function per kind of target. A folder's CMakeLists.txt is a line or two: its name and what it may use.
 
 add_library(greta_warnings INTERFACE)
-target_compile_options(greta_warnings INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
+target_compile_options(greta_warnings INTERFACE
+                       $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wnon-virtual-dtor;-Wno-missing-field-initializers>
                        # g++ 12 sees overlaps in std::string that are not there (GCC bug 105651)
-                       $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
-                       $<$<BOOL:${GRETA_WERROR}>:-Werror>)
+                       $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
+                       $<$<AND:$<BOOL:${GRETA_WERROR}>,$<COMPILE_LANGUAGE:CXX>>:-Werror>)
 
 add_library(greta_options INTERFACE)
 target_include_directories(greta_options INTERFACE ${CMAKE_SOURCE_DIR})
 # Contraction changes results from machine to machine: where we want a fused multiply-add we write one.
-target_compile_options(greta_options INTERFACE -ffp-contract=off
-                       $<$<AND:$<BOOL:${GRETA_NATIVE}>,$<CXX_COMPILER_ID:GNU>>:-march=native;-mtune=generic>)
+target_compile_options(greta_options INTERFACE
+                       $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>
+                       $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false;-Xcompiler=-ffp-contract=off>
+                       $<$<AND:$<BOOL:${GRETA_NATIVE}>,$<COMPILE_LANG_AND_ID:CXX,GNU>>:-march=native;-mtune=generic>)
 if(GRETA_SANITIZE)
   target_compile_options(greta_options INTERFACE -fsanitize=${GRETA_SANITIZE} -fno-omit-frame-pointer
                          $<$<STREQUAL:${GRETA_SANITIZE},undefined>:-fno-sanitize-recover=all>)
@@ -38,9 +41,10 @@ std::string_view @name@() { return R"~~~~(@text@)~~~~"; }
 endfunction()
 
 # greta_folder(NAME [OBJECT] USES lib...): every .cpp and .hip file of this folder becomes library NAME, every
+# less what the regular expression EXCEPT matches, every
 # *_test.cpp one test program NAME_test, every *_bench.cpp NAME_bench, each *_fuzz.cpp a fuzzer of its own.
 function(greta_folder name)
-  cmake_parse_arguments(ARG "OBJECT" "" "USES;TEST_USES" ${ARGN})
+  cmake_parse_arguments(ARG "OBJECT" "EXCEPT" "USES;TEST_USES" ${ARGN})
   file(GLOB_RECURSE all CONFIGURE_DEPENDS *.cpp *.hip)
   set(tests ${all})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
@@ -49,6 +53,9 @@ function(greta_folder name)
   set(fuzzers ${all})
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cpp$")
   list(FILTER all EXCLUDE REGEX "(_test|_bench|_fuzz|/main)\\.cpp$")
+  if(ARG_EXCEPT)
+    list(FILTER all EXCLUDE REGEX "${ARG_EXCEPT}")
+  endif()
   # A .hip file is C++ with HIP's names: on the host machine the ordinary compiler takes it.
   foreach(file ${all})
     if(file MATCHES "\\.hip$")

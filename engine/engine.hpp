@@ -25,6 +25,7 @@ Unit parse_unit(std::string_view);           // Error (usage) with the nearest r
 Shape parse_shape(std::string_view);
 
 struct Settings {
+  std::string device = "host";  // host, hip (the first card) or hip:N; see machines() of on_machine.hpp
   Unit unit = Unit::automatic;
   Shape shape = Shape::automatic;
   int wave = 64;                       // host machine: 64 or 32
@@ -73,17 +74,18 @@ struct ForwardResult {
 
 class Engine {
  public:
-  // Loads the weights to the device as they are packed. Errors (bad_input): not a llama model, a missing
-  // tensor, a wrong shape, an unsupported type; NaN or infinite weights, each naming the tensor; (usage): a
-  // fault that does not exist or that this model has no place for.
+  // Loads the weights to the device as they are packed. Errors (bad_input): no such device, or a build
+  // without it; not a llama model, a missing tensor, a wrong shape, an unsupported type; NaN or infinite
+  // weights, each naming the tensor; (usage): a fault that does not exist or that this model has no place
+  // for.
   Engine(const GgufFile& model, const Settings& settings);
   ~Engine();
 
   void reset();          // forgets the cache
   int position() const;  // tokens in the cache
   int context() const;
-  std::string device() const;        // "host machine, wave 64, 2 threads"
-  std::string backend() const;       // "host"
+  std::string device() const;        // "host machine, wave 64, 2 threads", "NVIDIA H200, hip:0"
+  std::string backend() const;       // "host", "nvidia", "amd"
   std::string model_digest() const;  // of the file that the weights came from
 
   // Appends `tokens` to the cache and runs them at the positions after those in it. Errors (bad_input): no
@@ -96,8 +98,7 @@ class Engine {
   void tap_weights(const TapSink& sink);
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<class OnMachine> machine_;
 };
 
 }  // namespace greta::engine

@@ -5,7 +5,7 @@
 #include "datasets/error.hpp"
 #include "engine/routes.hpp"
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 
 using kernels::Attested;
 using kernels::hip_check;
@@ -143,8 +143,7 @@ void ForwardPass::attention(int index) {
 
   norm(Stage::attn_norm, index, ws_.x.data(), *w.attn_norm, S_);
   const auto project = [&](Stage stage, const LoadedWeight& weight, const Floats& out) {
-    run(stage, index, out,
-        [&](const Site& site) { return product(site, weight, ws_.norm.data(), S_, out); });
+    run(stage, index, out, [&](const Site& site) { return product(site, weight, ws_.norm.data(), S_, out); });
   };
   project(Stage::q, *w.q, ws_.q);
   project(Stage::k, *w.k, ws_.k);
@@ -161,8 +160,8 @@ void ForwardPass::attention(int index) {
   const float* values = write_cache(Stage::v_cache, index, ws_.v, cache_.values[layer]);
 
   run(Stage::qk, index, ws_.scores, [&](const Site& site) {
-    return launcher_.scores(site, {ws_.q_rope.data(), keys, S_, start_, c_.heads, c_.kv_heads, c_.head_dim,
-                                   ws_.scores.data()});
+    return launcher_.scores(
+        site, {ws_.q_rope.data(), keys, S_, start_, c_.heads, c_.kv_heads, c_.head_dim, ws_.scores.data()});
   });
   run(Stage::softmax, index, ws_.weights, [&](const Site& site) {
     return launcher_.softmax(site, {ws_.scores.data(), S_ * c_.heads, T_, ws_.weights.data()});
@@ -210,4 +209,4 @@ void ForwardPass::head() {
   kernels::argmax(stream_, ws_.logits.data() + last_row() * c_.vocabulary, c_.vocabulary, ws_.top1.data());
 }
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

@@ -13,7 +13,7 @@
 #include "engine/weights.hpp"
 #include "kernels/hip/checked.hpp"
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 
 using Floats = kernels::DeviceBuffer<float>;
 
@@ -76,4 +76,4 @@ class ForwardPass {
 
 void reserve(Workspace&, const Config&, int64_t rows, int64_t positions, int64_t logit_rows);
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

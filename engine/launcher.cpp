@@ -1,6 +1,6 @@
 #include "engine/launcher.hpp"
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 
 using kernels::Attested;
 
@@ -35,4 +35,4 @@ Attested Launcher::gate(const Site&, GateCall c) {
   return kernels::swiglu(stream_, c.gate, c.up, c.count, c.out);
 }
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

@@ -5,18 +5,11 @@
 
 #include <cstdint>
 
-#include "datasets/stage.hpp"
+#include "engine/site.hpp"
 #include "engine/weights.hpp"
 #include "kernels/kernels.hpp"
 
-namespace greta::engine {
-
-// Where in the forward pass a launch stands: S rows at the positions start, …, T = start + S in the cache.
-struct Site {
-  Stage stage;
-  int layer;  // -1 outside the layers
-  int64_t S, T, start;
-};
+namespace greta::engine::inline GRETA_MACHINE {
 
 // All pointers are device memory; sizes and layouts as in kernels/kernels.hpp.
 struct EmbedCall {
@@ -100,4 +93,4 @@ class Launcher {
   hipStream_t stream_;
 };
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

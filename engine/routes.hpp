@@ -6,11 +6,11 @@
 #include "engine/engine.hpp"
 #include "kernels/kernels.hpp"
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 
 // From this many rows on, half of a 16-row matrix-core tile is filled.
 inline constexpr int64_t kRowsForTiles = 8;
 
 kernels::Route choose_route(Unit unit, Shape shape, int64_t rows);
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

@@ -4,15 +4,7 @@
 
 #include "kernels/hip/checked.hpp"
 
-namespace greta::engine {
-
-bool Taps::wants(Stage stage, int layer) const {
-  if (!stages.test(static_cast<size_t>(stage))) return false;
-  if (layers.empty() || !info(stage).per_layer) return true;
-  for (const int wanted : layers)
-    if (wanted == layer) return true;
-  return false;
-}
+namespace greta::engine::inline GRETA_MACHINE {
 
 struct TapDelivery::Pending {
   TapDelivery* owner;
@@ -50,4 +42,4 @@ void TapDelivery::rethrow() {
   if (failure_) std::rethrow_exception(failure_);
 }
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

@@ -10,7 +10,7 @@
 #include "engine/engine.hpp"
 #include "kernels/kernels.hpp"
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 
 class TapDelivery {
  public:
@@ -31,4 +31,4 @@ class TapDelivery {
   std::exception_ptr failure_;
 };
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

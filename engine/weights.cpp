@@ -10,7 +10,7 @@
 #include "datasets/error.hpp"
 #include "datasets/tensor.hpp"
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 namespace {
 
 kernels::WeightType weight_type(GgmlType type) {
@@ -129,4 +129,4 @@ Weights::Weights(const GgufFile& file, const Config& c) {
   }
 }
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

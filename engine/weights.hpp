@@ -9,7 +9,7 @@
 #include "kernels/hip/checked.hpp"
 #include "kernels/kernels.hpp"
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 
 struct LoadedWeight {
   std::string name;
@@ -43,4 +43,4 @@ class Weights {
 // Whether a packed tensor holds a NaN or an infinity, in a value or in a block's scale.
 bool all_finite(const GgufTensor& tensor);
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

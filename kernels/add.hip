@@ -1,7 +1,7 @@
 // out = a + b. A thread an element, blocks of 64; moves 12 bytes an element.
 #include "kernels/launch.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 __global__ void add_kernel(const float* a, const float* b, int64_t count, float* out) {
@@ -20,4 +20,4 @@ Attested add(hipStream_t stream, const float* a, const float* b, int64_t count, 
   return {"add<block=" + std::to_string(kBlock) + ">", "op=add"};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -4,7 +4,7 @@
 // after one barrier.
 #include "kernels/launch.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 constexpr int kThreads = 256;
@@ -44,4 +44,4 @@ Attested argmax(hipStream_t stream, const float* x, int64_t count, int32_t* out)
   return {"argmax<block=" + std::to_string(kThreads) + ">", "op=argmax"};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -2,7 +2,7 @@
 #include "kernels/launch.hpp"
 #include "kernels/unpack.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 template <WeightType T>
@@ -31,4 +31,4 @@ Attested dequant(hipStream_t stream, const Weight& w, float* out) {
   return {name, "op=dequant w=f32"};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

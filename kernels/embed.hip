@@ -3,7 +3,7 @@
 #include "kernels/launch.hpp"
 #include "kernels/unpack.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 template <WeightType T>
@@ -37,4 +37,4 @@ Attested embed(hipStream_t stream, const Weight& table, const int32_t* tokens, i
   return {name, "op=embed w=f32"};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -9,7 +9,7 @@
 #include "kernels/hip/fragment.hpp"
 #include "kernels/unpack.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 
 inline constexpr int kGroups = 4;                     // of lanes, by the k that they hold
 inline constexpr int kStepK = kGroups * kChunk;       // of one step: 128
@@ -54,4 +54,4 @@ __device__ inline void weight_chunk_f16(const uint8_t* w, int64_t n, int64_t N, 
   for (int i = 0; i < kChunk; ++i) out[i] = f32_to_f16_rn(values[i]);
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

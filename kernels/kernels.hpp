@@ -12,7 +12,7 @@
 
 #include "kernels/hip/hip.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 
 struct LaunchError : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -78,4 +78,4 @@ Attested argmax(hipStream_t, const float* x, int64_t count, int32_t* out);
 // The weight as f32, [rows, columns].
 Attested dequant(hipStream_t, const Weight& w, float* out);
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

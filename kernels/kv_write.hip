@@ -1,7 +1,7 @@
 // cache[start + s, :] = rows[s, :]. A thread an element, blocks of 64; moves 8 bytes an element.
 #include "kernels/launch.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 __global__ void kv_write_kernel(const float* rows, int64_t count, float* cache) {
@@ -21,4 +21,4 @@ Attested kv_write(hipStream_t stream, const float* rows, int64_t S, int64_t widt
   return {"kv_write<block=" + std::to_string(kBlock) + ">", "op=copy"};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -4,7 +4,7 @@
 
 #include "kernels/unpack.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 
 void require(bool ok, const char* op, const std::string& what) {
   if (!ok) throw LaunchError(std::string(op) + ": " + what);
@@ -37,4 +37,4 @@ std::string sum_contract(const char* op, const char* operands, int64_t chain, co
          " acc=f32 chain=" + std::to_string(chain) + " out=f32 unit=" + unit;
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

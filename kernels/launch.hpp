@@ -7,7 +7,7 @@
 
 #include "kernels/kernels.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 
 // Threads of a block where nothing asks for another number.
 inline constexpr int kBlock = 64;
@@ -33,4 +33,4 @@ __host__ __device__ constexpr int tree_depth(int n) { return n <= 1 ? 0 : 1 + tr
 std::string sum_contract(const char* op, const char* operands, int64_t chain,
                          const std::string& unit = "ieee");
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -3,7 +3,7 @@
 
 #include "kernels/launch.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 
 Attested matmul(hipStream_t stream, Route route, const Weight& w, const float* x, int64_t rows, float* y) {
   require_weight(w, "matmul");
@@ -17,4 +17,4 @@ Attested matmul(hipStream_t stream, Route route, const Weight& w, const float* x
                                     : matmul_mfma_gemv(stream, w, x, rows, y);
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

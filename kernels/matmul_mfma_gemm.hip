@@ -8,7 +8,7 @@
 #include "kernels/launch.hpp"
 #include "kernels/matmul.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 constexpr int kWaves = 4;
@@ -96,4 +96,4 @@ Attested matmul_mfma_gemm(hipStream_t stream, const Weight& w, const float* x, i
   return {name, sum_contract("matmul", "f16", w.columns)};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

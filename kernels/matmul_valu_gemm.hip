@@ -8,7 +8,7 @@
 #include "kernels/matmul.hpp"
 #include "kernels/unpack.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 constexpr int kThreadRows = 8;  // of x, a thread
@@ -77,4 +77,4 @@ Attested matmul_valu_gemm(hipStream_t stream, const Weight& w, const float* x, i
   return {name, sum_contract("matmul", "f32", w.columns)};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -8,7 +8,7 @@
 #include "kernels/matmul.hpp"
 #include "kernels/unpack.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 constexpr int kLanes = 8;                 // of one row of W
@@ -86,4 +86,4 @@ Attested matmul_valu_gemv(hipStream_t stream, const Weight& w, const float* x, i
   return {name, sum_contract("matmul", "f32", chain)};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -3,7 +3,7 @@
 // A thread 8 neighbouring d, blocks of 64; one sum along t each. No shared memory, no collectives.
 #include "kernels/launch.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 constexpr int kWidth = 8;
@@ -47,4 +47,4 @@ Attested pv(hipStream_t stream, const float* p, const float* v_cache, int64_t S,
           sum_contract("pv", "f32", T)};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

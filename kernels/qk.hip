@@ -7,7 +7,7 @@
 
 #include "kernels/launch.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 constexpr int kSums = 16;
@@ -54,4 +54,4 @@ Attested qk(hipStream_t stream, const float* q, const float* k_cache, int64_t S,
           sum_contract("qk", "f32", ceil_div(Dh, kSums) + tree_depth(kSums))};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

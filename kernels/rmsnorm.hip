@@ -7,7 +7,7 @@
 // defaults), half an ulp each, and the root's error counts again where the reciprocal's ulp is finer.
 #include "kernels/launch.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 constexpr int kSums = 8;
@@ -46,4 +46,4 @@ Attested rmsnorm(hipStream_t stream, const float* x, const float* weight, int64_
   return {name, "op=rmsnorm chain=" + std::to_string(chain) + " sqrt=2"};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -6,7 +6,7 @@
 // frequency in f64 and rounded it once.
 #include "kernels/launch.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 __global__ void rope_kernel(const float* x, const float* frequency, const int32_t* positions, int64_t pairs,
@@ -43,4 +43,4 @@ Attested rope(hipStream_t stream, const float* x, const float* frequency, const 
   return {"rope_interleaved<block=" + std::to_string(kBlock) + ">", "op=rope freq=f64 trig=2"};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

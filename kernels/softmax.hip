@@ -8,7 +8,7 @@
 // on all three.
 #include "kernels/launch.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 constexpr int kLanes = 16;
@@ -47,4 +47,4 @@ Attested softmax(hipStream_t stream, const float* scores, int64_t rows, int64_t 
   return {name, "op=softmax chain=" + std::to_string(chain) + " exp=2 div=1"};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -6,7 +6,7 @@
 // div=1: division is correctly rounded on all three.
 #include "kernels/launch.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 __global__ void swiglu_kernel(const float* gate, const float* up, int64_t count, float* out) {
@@ -25,4 +25,4 @@ Attested swiglu(hipStream_t stream, const float* gate, const float* up, int64_t 
   return {"swiglu<block=" + std::to_string(kBlock) + ">", "op=swiglu exp=2 div=1"};
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -11,7 +11,7 @@
 
 #include "kernels/kernels.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 
 inline constexpr int kChunk = 32;
 
@@ -168,4 +168,4 @@ auto with_weight_type(WeightType type, F f) {
   return f.template operator()<WeightType::f32>();
 }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -111,6 +111,7 @@ class Session {
     engine::Settings settings;
     settings.unit = engine::parse_unit(arm.unit);
     settings.shape = engine::parse_shape(arm.shape);
+    settings.device = options_.device;
     settings.wave = options_.wave;
     settings.threads = options_.threads;
     settings.order_seed = options_.order_seed;

@@ -20,6 +20,7 @@ struct RunOptions {
   std::string out_dir;                            // created; Error (usage) when it cannot be written
   std::string command_line;                       // for the identity
   std::string only;  // a substring or glob of finding keys; matches nothing: Error (usage)
+  std::string device = "host";  // engine::Settings::device
   int wave = 64;
   int threads = 0;
   std::optional<uint64_t> order_seed;

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "datasets/cause.hpp"
-#include "engine/launcher.hpp"
+#include "engine/site.hpp"
 
 namespace greta::engine {
 

@@ -7,7 +7,7 @@
 #include "datasets/error.hpp"
 #include "engine/faults/variants.hpp"
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 
 using kernels::Attested;
 using kernels::hip_check;
@@ -391,4 +391,4 @@ bool FaultyLauncher::awaits_logits() const {
   return std::none_of(faults_.begin(), faults_.end(), [](const Fault& f) { return f.is("host_copy"); });
 }
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

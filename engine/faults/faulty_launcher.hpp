@@ -13,7 +13,7 @@
 #include "engine/forward.hpp"
 #include "engine/launcher.hpp"
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 
 class FaultyLauncher final : public Launcher {
  public:
@@ -58,4 +58,4 @@ class FaultyLauncher final : public Launcher {
   std::map<std::string, std::unique_ptr<LoadedWeight>> varied_;
 };
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

@@ -4,7 +4,7 @@
 
 #include "kernels/hip/checked.hpp"
 
-namespace greta::engine::variants {
+namespace greta::engine::inline GRETA_MACHINE::variants {
 namespace {
 
 constexpr int kBlock = 64;
@@ -267,4 +267,4 @@ void affine(hipStream_t stream, double a, const float* from, double b, int64_t c
   GRETA_LAUNCH(affine_kernel, count, stream, a, from, b, to);
 }
 
-}  // namespace greta::engine::variants
+}  // namespace greta::engine::inline GRETA_MACHINE::variants

@@ -8,7 +8,7 @@
 #include "kernels/hip/hip.hpp"
 #include "kernels/kernels.hpp"
 
-namespace greta::engine::variants {
+namespace greta::engine::inline GRETA_MACHINE::variants {
 
 struct Norm {
   bool subtract_mean = false, eps_outside = false;
@@ -81,4 +81,4 @@ void shift(hipStream_t, const int32_t* from, int64_t count, int32_t by, int32_t 
 // to[i] = a·from[i] + b (from may be null with a = 0).
 void affine(hipStream_t, double a, const float* from, double b, int64_t count, float* to);
 
-}  // namespace greta::engine::variants
+}  // namespace greta::engine::inline GRETA_MACHINE::variants

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstring>
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 namespace {
 
 using kernels::WeightType;
@@ -185,4 +185,4 @@ int spoil_weights(Weights& weights, std::span<const Fault> faults) {
   return changed;
 }
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

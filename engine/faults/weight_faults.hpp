@@ -7,9 +7,9 @@
 #include "engine/faults/fault.hpp"
 #include "engine/weights.hpp"
 
-namespace greta::engine {
+namespace greta::engine::inline GRETA_MACHINE {
 
 // Changes every weight that a fault strikes. Norm weights are left alone. Returns how many were changed.
 int spoil_weights(Weights&, std::span<const Fault> faults);
 
-}  // namespace greta::engine
+}  // namespace greta::engine::inline GRETA_MACHINE

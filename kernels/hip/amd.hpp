@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 
 // CDNA has waves of 64; build with -DGRETA_AMD_WAVE=32 for the RDNA cards.
 #ifndef GRETA_AMD_WAVE
@@ -40,7 +40,7 @@ __device__ __forceinline__ T wave_shuffle_down(T value, int delta) {
 }
 __device__ __forceinline__ uint64_t wave_ballot(bool yes) { return __ballot(yes); }
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE
 
 #define GRETA_SHARED(type, name, count) __shared__ type name[count]
 #define GRETA_DYNAMIC_SHARED(type, name)                                \

@@ -10,7 +10,7 @@
 #include "kernels/hip/hip.hpp"
 #include "kernels/hip/source_location.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 
 class HipError : public std::runtime_error {
  public:
@@ -133,4 +133,4 @@ class DeviceBuffer {
   size_t size_ = 0;
 };
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -18,7 +18,7 @@
 #include "kernels/hip/fragment_layout.hpp"
 #include "kernels/hip/hip.hpp"
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 
 #if defined(GRETA_HIP_HOST)
 inline int fragment_elements() { return kTile * kTile / wave_size(); }
@@ -42,7 +42,9 @@ struct FragmentAcc {
 };
 
 #if defined(GRETA_HIP_HOST)
-namespace host {
+}  // namespace greta::kernels::inline GRETA_MACHINE
+
+namespace greta::kernels::host {
 // The layouts spelled out, since the wave size is known only at run time.
 struct FragmentCells {
   struct {
@@ -64,7 +66,10 @@ struct FragmentCells {
   }
 };
 inline constexpr FragmentCells kCellsA(layout_a), kCellsB(layout_b), kCellsAcc(layout_acc);
-}  // namespace host
+}  // namespace greta::kernels::host
+
+namespace greta::kernels::inline GRETA_MACHINE {
+
 inline FragmentCell a_cell(int lane, int r) { return host::kCellsA.of(lane, r); }
 inline FragmentCell b_cell(int lane, int r) { return host::kCellsB.of(lane, r); }
 inline FragmentCell acc_cell(int lane, int r) { return host::kCellsAcc.of(lane, r); }
@@ -111,7 +116,9 @@ __device__ __forceinline__ void mma(FragmentAcc& c, const FragmentA& a, const Fr
 
 #else
 
-namespace host {
+}  // namespace greta::kernels::inline GRETA_MACHINE
+
+namespace greta::kernels::host {
 struct MmaOperands {
   float* c;
   const half_bits *a, *b;
@@ -119,7 +126,9 @@ struct MmaOperands {
 // All lanes' operands, multiplied as whole tiles through the layout table. An error when the wave is not
 // full.
 void wave_mma(const MmaOperands& operands, SourceLocation where);
-}  // namespace host
+}  // namespace greta::kernels::host
+
+namespace greta::kernels::inline GRETA_MACHINE {
 
 inline void mma(FragmentAcc& c, const FragmentA& a, const FragmentB& b,
                 SourceLocation where = SourceLocation::current()) {
@@ -128,4 +137,4 @@ inline void mma(FragmentAcc& c, const FragmentA& a, const FragmentB& b,
 
 #endif
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

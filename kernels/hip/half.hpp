@@ -10,7 +10,7 @@
 #include <bit>
 #endif
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 
 using half_bits = uint16_t;
 
@@ -62,4 +62,4 @@ inline float f16_to_f32(half_bits h) {
 }
 #endif
 
-}  // namespace greta::kernels
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -21,14 +21,22 @@
 // Host code: the hip… runtime calls, or the checked wrappers of checked.hpp.
 #pragma once
 
+// A program holds the engine for the host and, where it is built for one, for a card: what is compiled for a
+// machine is in an inline namespace of that machine's name.
 #if defined(__HIP_PLATFORM_AMD__) || (defined(__clang__) && defined(__HIP__))
 #define GRETA_HIP_AMD 1
+#define GRETA_MACHINE on_amd
 #include "kernels/hip/amd.hpp"
-#elif defined(__CUDACC__)
+#elif defined(__CUDACC__) || \
+    defined(GRETA_HIP_NVIDIA)  // the latter: host code that launches no kernel itself
+#ifndef GRETA_HIP_NVIDIA
 #define GRETA_HIP_NVIDIA 1
+#endif
+#define GRETA_MACHINE on_nvidia
 #include "kernels/hip/nvidia.hpp"
 #else
 #define GRETA_HIP_HOST 1
+#define GRETA_MACHINE on_host
 #include "kernels/hip/host.hpp"
 #endif
 

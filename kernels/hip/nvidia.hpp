@@ -1,4 +1,5 @@
-// NVIDIA: HIP's names over the CUDA runtime.
+// NVIDIA: HIP's names over the CUDA runtime, each with internal linkage: the host machine's functions of the
+// same names are in the same program.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -6,10 +7,9 @@
 #include <cstdint>
 
 #define HIP_KERNEL_NAME(...) __VA_ARGS__
-#define hipLaunchKernelGGL(kernel, grid, block, shared_bytes, stream, ...)  \
-  do {                                                                      \
-    const dim3 greta_grid(grid), greta_block(block);                        \
-    kernel<<<greta_grid, greta_block, shared_bytes, stream>>>(__VA_ARGS__); \
+#define hipLaunchKernelGGL(kernel, grid, block, shared_bytes, stream, ...) \
+  do {                                                                     \
+    kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__);    \
   } while (0)
 
 using hipError_t = cudaError_t;
@@ -17,6 +17,7 @@ using hipStream_t = cudaStream_t;
 using hipEvent_t = cudaEvent_t;
 using hipMemcpyKind = cudaMemcpyKind;
 using hipHostFn_t = cudaHostFn_t;
+using hipDeviceProp_t = cudaDeviceProp;
 
 inline constexpr hipError_t hipSuccess = cudaSuccess, hipErrorInvalidValue = cudaErrorInvalidValue,
                             hipErrorOutOfMemory = cudaErrorMemoryAllocation,
@@ -37,64 +38,69 @@ inline constexpr unsigned hipStreamDefault = cudaStreamDefault, hipStreamNonBloc
                           hipHostMallocDefault = cudaHostAllocDefault;
 
 template <typename T>
-hipError_t hipMalloc(T** pointer, size_t bytes) {
+static hipError_t hipMalloc(T** pointer, size_t bytes) {
   return cudaMalloc(reinterpret_cast<void**>(pointer), bytes);
 }
-inline hipError_t hipFree(void* pointer) { return cudaFree(pointer); }
+static inline hipError_t hipFree(void* pointer) { return cudaFree(pointer); }
 template <typename T>
-hipError_t hipHostMalloc(T** pointer, size_t bytes, unsigned flags = hipHostMallocDefault) {
+static hipError_t hipHostMalloc(T** pointer, size_t bytes, unsigned flags = hipHostMallocDefault) {
   return cudaHostAlloc(reinterpret_cast<void**>(pointer), bytes, flags);
 }
-inline hipError_t hipHostFree(void* pointer) { return cudaFreeHost(pointer); }
-inline hipError_t hipMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
+static inline hipError_t hipHostFree(void* pointer) { return cudaFreeHost(pointer); }
+static inline hipError_t hipMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   return cudaMemGetInfo(free_bytes, total_bytes);
 }
-inline hipError_t hipMemcpy(void* to, const void* from, size_t bytes, hipMemcpyKind kind) {
+static inline hipError_t hipMemcpy(void* to, const void* from, size_t bytes, hipMemcpyKind kind) {
   return cudaMemcpy(to, from, bytes, kind);
 }
-inline hipError_t hipMemcpyAsync(void* to, const void* from, size_t bytes, hipMemcpyKind kind,
-                                 hipStream_t stream = nullptr) {
+static inline hipError_t hipMemcpyAsync(void* to, const void* from, size_t bytes, hipMemcpyKind kind,
+                                        hipStream_t stream = nullptr) {
   return cudaMemcpyAsync(to, from, bytes, kind, stream);
 }
-inline hipError_t hipMemset(void* to, int byte, size_t bytes) { return cudaMemset(to, byte, bytes); }
-inline hipError_t hipMemsetAsync(void* to, int byte, size_t bytes, hipStream_t stream = nullptr) {
+static inline hipError_t hipMemset(void* to, int byte, size_t bytes) { return cudaMemset(to, byte, bytes); }
+static inline hipError_t hipMemsetAsync(void* to, int byte, size_t bytes, hipStream_t stream = nullptr) {
   return cudaMemsetAsync(to, byte, bytes, stream);
 }
-inline hipError_t hipStreamCreate(hipStream_t* stream) { return cudaStreamCreate(stream); }
-inline hipError_t hipStreamCreateWithFlags(hipStream_t* stream, unsigned flags) {
+static inline hipError_t hipStreamCreate(hipStream_t* stream) { return cudaStreamCreate(stream); }
+static inline hipError_t hipStreamCreateWithFlags(hipStream_t* stream, unsigned flags) {
   return cudaStreamCreateWithFlags(stream, flags);
 }
-inline hipError_t hipStreamDestroy(hipStream_t stream) { return cudaStreamDestroy(stream); }
-inline hipError_t hipStreamSynchronize(hipStream_t stream) { return cudaStreamSynchronize(stream); }
-inline hipError_t hipStreamQuery(hipStream_t stream) { return cudaStreamQuery(stream); }
-inline hipError_t hipStreamWaitEvent(hipStream_t stream, hipEvent_t event, unsigned flags = 0) {
+static inline hipError_t hipStreamDestroy(hipStream_t stream) { return cudaStreamDestroy(stream); }
+static inline hipError_t hipStreamSynchronize(hipStream_t stream) { return cudaStreamSynchronize(stream); }
+static inline hipError_t hipStreamQuery(hipStream_t stream) { return cudaStreamQuery(stream); }
+static inline hipError_t hipStreamWaitEvent(hipStream_t stream, hipEvent_t event, unsigned flags = 0) {
   return cudaStreamWaitEvent(stream, event, flags);
 }
-inline hipError_t hipLaunchHostFunc(hipStream_t stream, hipHostFn_t function, void* data) {
+static inline hipError_t hipLaunchHostFunc(hipStream_t stream, hipHostFn_t function, void* data) {
   return cudaLaunchHostFunc(stream, function, data);
 }
-inline hipError_t hipDeviceSynchronize() { return cudaDeviceSynchronize(); }
-inline hipError_t hipEventCreate(hipEvent_t* event) { return cudaEventCreate(event); }
-inline hipError_t hipEventDestroy(hipEvent_t event) { return cudaEventDestroy(event); }
-inline hipError_t hipEventRecord(hipEvent_t event, hipStream_t stream = nullptr) {
+static inline hipError_t hipDeviceSynchronize() { return cudaDeviceSynchronize(); }
+static inline hipError_t hipEventCreate(hipEvent_t* event) { return cudaEventCreate(event); }
+static inline hipError_t hipEventDestroy(hipEvent_t event) { return cudaEventDestroy(event); }
+static inline hipError_t hipEventRecord(hipEvent_t event, hipStream_t stream = nullptr) {
   return cudaEventRecord(event, stream);
 }
-inline hipError_t hipEventSynchronize(hipEvent_t event) { return cudaEventSynchronize(event); }
-inline hipError_t hipEventQuery(hipEvent_t event) { return cudaEventQuery(event); }
-inline hipError_t hipEventElapsedTime(float* milliseconds, hipEvent_t start, hipEvent_t stop) {
+static inline hipError_t hipEventSynchronize(hipEvent_t event) { return cudaEventSynchronize(event); }
+static inline hipError_t hipEventQuery(hipEvent_t event) { return cudaEventQuery(event); }
+static inline hipError_t hipEventElapsedTime(float* milliseconds, hipEvent_t start, hipEvent_t stop) {
   return cudaEventElapsedTime(milliseconds, start, stop);
 }
-inline hipError_t hipSetDevice(int device) { return cudaSetDevice(device); }
-inline hipError_t hipGetDevice(int* device) { return cudaGetDevice(device); }
-inline hipError_t hipGetDeviceCount(int* count) { return cudaGetDeviceCount(count); }
-inline hipError_t hipGetLastError() { return cudaGetLastError(); }
-inline hipError_t hipPeekAtLastError() { return cudaPeekAtLastError(); }
-inline const char* hipGetErrorString(hipError_t error) { return cudaGetErrorString(error); }
+static inline hipError_t hipSetDevice(int device) { return cudaSetDevice(device); }
+static inline hipError_t hipGetDevice(int* device) { return cudaGetDevice(device); }
+static inline hipError_t hipGetDeviceCount(int* count) { return cudaGetDeviceCount(count); }
+static inline hipError_t hipGetDeviceProperties(hipDeviceProp_t* properties, int device) {
+  return cudaGetDeviceProperties(properties, device);
+}
+static inline hipError_t hipGetLastError() { return cudaGetLastError(); }
+static inline hipError_t hipPeekAtLastError() { return cudaPeekAtLastError(); }
+static inline const char* hipGetErrorString(hipError_t error) { return cudaGetErrorString(error); }
 
-namespace greta::kernels {
+namespace greta::kernels::inline GRETA_MACHINE {
 
 inline constexpr int kMaxWave = 64;
 __host__ __device__ constexpr int wave_size() { return 32; }
+
+#ifdef __CUDACC__
 
 __device__ __forceinline__ int linear_thread() {
   return static_cast<int>((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x);
@@ -122,7 +128,9 @@ __device__ __forceinline__ T wave_shuffle_down(T value, int delta) {
 }
 __device__ __forceinline__ uint64_t wave_ballot(bool yes) { return __ballot_sync(wave_mask(), yes); }
 
-}  // namespace greta::kernels
+#endif
+
+}  // namespace greta::kernels::inline GRETA_MACHINE
 
 #define GRETA_SHARED(type, name, count) __shared__ type name[count]
 #define GRETA_DYNAMIC_SHARED(type, name)                                \

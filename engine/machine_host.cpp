@@ -1,0 +1,29 @@
+// The host machine: settings of its own, no device to choose.
+#include <fmt/format.h>
+
+#include "datasets/error.hpp"
+#include "engine/machine.hpp"
+#include "kernels/hip/host_machine.hpp"
+
+namespace greta::engine::inline GRETA_MACHINE {
+
+Machine::Machine(const Settings& settings) : settings_(settings) {
+  if (settings.wave != 64 && settings.wave != 32)
+    fail_usage("the wave size is {}; the host machine has 64 (AMD) and 32 (NVIDIA)", settings.wave);
+}
+
+void Machine::use(bool awaits_copies) const {
+  kernels::host::configure({.wave = settings_.wave,
+                            .threads = settings_.threads,
+                            .order_seed = settings_.order_seed.value_or(0),
+                            .lazy_streams = !awaits_copies});
+}
+
+std::string Machine::device() const {
+  return fmt::format("host machine, wave {}, {} threads", settings_.wave,
+                     settings_.threads > 0 ? std::to_string(settings_.threads) : "all");
+}
+
+std::string Machine::backend() const { return "host"; }
+
+}  // namespace greta::engine::inline GRETA_MACHINE
