@@ -45,13 +45,13 @@ __device__ __forceinline__ LaneMap lane_map() {
   return map;
 }
 
-// The chunk at k of row n of W in f16: computed in f32, then rounded. Zeros beyond row N or column K.
-template <WeightType T>
-__device__ inline void weight_chunk_f16(const uint8_t* w, int64_t n, int64_t N, int64_t k, int64_t K,
-                                        half_bits (&out)[kChunk]) {
+// The chunk at k of row n of W in f16 or bf16: computed in f32, then rounded. Zeros beyond row N or column K.
+template <WeightType T, Operand O>
+__device__ inline void weight_chunk(const uint8_t* w, int64_t n, int64_t N, int64_t k, int64_t K,
+                                    half_bits (&out)[kChunk]) {
   float values[kChunk] = {};
   if (n < N && k < K) unpack_chunk<T>(w + n * row_bytes(T, K), k, K - k, values);
-  for (int i = 0; i < kChunk; ++i) out[i] = f32_to_f16_rn(values[i]);
+  for (int i = 0; i < kChunk; ++i) out[i] = f32_to_operand_rn<O>(values[i]);
 }
 
 }  // namespace greta::kernels::inline GRETA_MACHINE
