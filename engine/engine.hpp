@@ -23,6 +23,7 @@ enum class Unit { automatic, valu, mfma };   // what multiplies
 enum class Shape { automatic, gemm, gemv };  // tiled for many rows, or a row at a time
 Unit parse_unit(std::string_view);           // Error (usage) with the nearest right name
 Shape parse_shape(std::string_view);
+std::string parse_matrix_unit(std::string_view);  // of the host machine; the name itself
 
 struct Settings {
   std::string device = "host";  // host, hip (the first card) or hip:N; see machines() of on_machine.hpp
@@ -30,6 +31,7 @@ struct Settings {
   Shape shape = Shape::automatic;
   int wave = 64;                       // host machine: 64 or 32
   int threads = 0;                     // host machine: workers, 0 = all cores
+  std::string matrix_unit = "ieee";    // host machine: ieee, cdna2, cdna3 or hopper (docs/contracts.md)
   std::optional<uint64_t> order_seed;  // host machine: permutes the order in which lanes run
   int context = 0;                     // cache positions; 0 = the model's own context length
   std::vector<std::string>

@@ -10,18 +10,23 @@ namespace greta::engine::inline GRETA_MACHINE {
 Machine::Machine(const Settings& settings) : settings_(settings) {
   if (settings.wave != 64 && settings.wave != 32)
     fail_usage("the wave size is {}; the host machine has 64 (AMD) and 32 (NVIDIA)", settings.wave);
+  parse_matrix_unit(settings.matrix_unit);
 }
 
 void Machine::use(bool awaits_copies) const {
+  kernels::host::MatrixUnit unit{};
+  kernels::host::find_matrix_unit(settings_.matrix_unit, unit);
   kernels::host::configure({.wave = settings_.wave,
                             .threads = settings_.threads,
                             .order_seed = settings_.order_seed.value_or(0),
-                            .lazy_streams = !awaits_copies});
+                            .lazy_streams = !awaits_copies,
+                            .matrix_unit = unit});
 }
 
 std::string Machine::device() const {
-  return fmt::format("host machine, wave {}, {} threads", settings_.wave,
-                     settings_.threads > 0 ? std::to_string(settings_.threads) : "all");
+  return fmt::format("host machine, wave {}, {} threads{}", settings_.wave,
+                     settings_.threads > 0 ? std::to_string(settings_.threads) : "all",
+                     settings_.matrix_unit == "ieee" ? "" : ", matrix unit " + settings_.matrix_unit);
 }
 
 std::string Machine::backend() const { return "host"; }

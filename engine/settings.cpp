@@ -2,6 +2,7 @@
 #include "datasets/error.hpp"
 #include "datasets/nearest.hpp"
 #include "engine/engine.hpp"
+#include "kernels/hip/host_unit.hpp"
 
 namespace greta::engine {
 
@@ -19,6 +20,14 @@ Shape parse_shape(std::string_view name) {
   if (name == "gemv") return Shape::gemv;
   const std::vector<std::string> names = {"auto", "gemm", "gemv"};
   throw Error(ExitCode::usage, unknown_name("shape", name, names));
+}
+
+std::string parse_matrix_unit(std::string_view name) {
+  kernels::host::MatrixUnit unit{};
+  if (kernels::host::find_matrix_unit(name, unit)) return std::string(name);
+  const std::vector<std::string> names(std::begin(kernels::host::kMatrixUnits),
+                                       std::end(kernels::host::kMatrixUnits));
+  throw Error(ExitCode::usage, unknown_name("matrix unit", name, names));
 }
 
 bool Taps::wants(Stage stage, int layer) const {
