@@ -6,6 +6,8 @@
 // product i multiplies k = 32·g + 4·i + (0..3), g < 4.
 #pragma once
 
+#include <string>
+
 #include "kernels/hip/fragment.hpp"
 #include "kernels/unpack.hpp"
 
@@ -15,6 +17,15 @@ inline constexpr int kGroups = 4;                     // of lanes, by the k that
 inline constexpr int kStepK = kGroups * kChunk;       // of one step: 128
 inline constexpr int kProducts = kStepK / kTile;      // in one step: 8
 inline constexpr int kMaxColumns = kMaxFragment / 4;  // of B, a lane: 1 of a wave of 64, 2 of 32
+
+// The additions that a product of K terms declares (docs/contracts.md): 16 for each block that is not all
+// zeros, since a unit rounds by block whatever is in it; of the last step, all blocks that its longest chunk
+// reaches. Added one by one, zeros round nothing.
+inline int64_t mfma_chain(int64_t K, const std::string& unit) {
+  if (unit == "ieee") return K;
+  const int64_t rest = K % kStepK, longest = rest < kChunk ? rest : kChunk;
+  return K - rest + kTile * ((longest + 3) / 4);
+}
 
 // Of one lane: what its registers of A and B hold.
 struct LaneMap {

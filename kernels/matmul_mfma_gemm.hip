@@ -100,7 +100,7 @@ Attested matmul_mfma_gemm(hipStream_t stream, Operand operand, const Weight& w, 
                            : launch<TYPE, O, 4>(stream, w, x, rows, y);
     });
   });
-  return {name, sum_contract("matmul", operand_name(operand), w.columns, unit)};
+  return {name, sum_contract("matmul", operand_name(operand), mfma_chain(w.columns, unit), unit)};
 }
 
 }  // namespace greta::kernels::inline GRETA_MACHINE

@@ -59,7 +59,7 @@ Attested matmul_mfma_gemv(hipStream_t stream, Operand operand, const Weight& w, 
     });
   });
   check_launched(name);
-  return {name, sum_contract("matmul", operand_name(operand), w.columns, unit)};
+  return {name, sum_contract("matmul", operand_name(operand), mfma_chain(w.columns, unit), unit)};
 }
 
 }  // namespace greta::kernels::inline GRETA_MACHINE

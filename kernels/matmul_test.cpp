@@ -1,6 +1,8 @@
 // Every route of matmul for every weight type against sums in f64.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "kernels/launch.hpp"
 #include "kernels/test_blocks.hpp"
 #include "kernels/test_machine.hpp"
@@ -22,8 +24,12 @@ double round_to_bf16(double x) {
   std::frexp(x, &exponent);
   return std::ldexp(std::nearbyint(std::ldexp(x, 8 - exponent)), exponent - 8);
 }
+// As the configured unit reads it: CDNA2 has no subnormal operands.
 double round_to(Operand operand, double x) {
-  return operand == Operand::f16 ? round_to_half(x) : round_to_bf16(x);
+  const double rounded = operand == Operand::f16 ? round_to_half(x) : round_to_bf16(x);
+  const double smallest = operand == Operand::f16 ? 0x1p-14 : 0x1p-126;
+  const bool flushes = host::configured_matrix_unit() == host::MatrixUnit::cdna2;
+  return flushes && std::abs(rounded) < smallest ? 0 : rounded;
 }
 
 std::string route_name(Route r) {
@@ -69,7 +75,11 @@ Sums sums_of(const Case& c, const std::vector<float>& x, const std::vector<doubl
 // The additions that the kernel's description implies.
 int64_t chain_of(const Case& c, const Outcome&) {
   if (c.route.unit == Unit::valu && c.route.shape == Shape::gemv) return 2 * ((c.K + 255) / 256) + 4 + 3;
-  return c.K;
+  if (c.route.unit == Unit::valu || host::configured_matrix_unit() == host::MatrixUnit::ieee) return c.K;
+  // A unit takes 16 terms at a time, four from each of the four chunks of 32 in a step of 128.
+  std::set<std::pair<int64_t, int64_t>> blocks;
+  for (int64_t k = 0; k < c.K; ++k) blocks.emplace(k / 128, k % 32 / 4);
+  return 16 * static_cast<int64_t>(blocks.size());
 }
 
 void check(const Case& c, const std::vector<float>& x, const std::vector<uint8_t>& bytes, bool exact) {
@@ -125,6 +135,27 @@ TEST(Matmul, RandomWeightsOfEveryTypeByEveryRoute) {
       }
     }
   }
+}
+
+// The same through each matrix unit: within what its coarsest rounding allows, two places of f32 a block of
+// 16 (Hopper's 17 cuts of 2^-25 and one of 2^-23, the others less).
+TEST(Matmul, RandomWeightsThroughEveryMatrixUnit) {
+  SEEDED;
+  std::mt19937_64 random = generator();
+  const host::Settings before = host::settings();
+  for (const auto unit : {host::MatrixUnit::cdna2, host::MatrixUnit::cdna3, host::MatrixUnit::hopper}) {
+    host::Settings settings = before;
+    settings.matrix_unit = unit;
+    host::configure(settings);
+    for (const Route route : kRoutes) {
+      if (route.unit == Unit::valu) continue;
+      for (const int64_t K : {1, 45, 301}) {
+        check({route, WeightType::f32, 19, 21, K}, activations(random, 19, K),
+              random_weight(WeightType::f32, 21, K, random), false);
+      }
+    }
+  }
+  host::configure(before);
 }
 
 // Sizes on each side of the tiles: 8, 16, 32, 64 rows of x; 8, 16, 64, 128 rows of W.

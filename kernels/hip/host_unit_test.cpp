@@ -133,6 +133,7 @@ TYPED_TEST(UnitOf, HoppersZeroIsPositive) {
 
 TYPED_TEST(UnitOf, HoppersInfinitiesAndNan) {
   EXPECT_EQ(this->hopper({{INFINITY, 1}}, 0), kInf);
+  EXPECT_EQ(this->hopper({{-1, INFINITY}}, 0), kInf | kMinus);
   EXPECT_EQ(this->hopper({{1, 1}}, -INFINITY), kInf | kMinus);
   for (const uint32_t got :
        {this->hopper({{INFINITY, 0}}, 0), this->hopper({{INFINITY, 1}, {-INFINITY, 1}}, 0),
@@ -168,6 +169,8 @@ TYPED_TEST(UnitOf, Cdna3SumsEightProductsAtATime) {
   EXPECT_EQ(this->cdna3(terms, 0), bits(p2(-28)));  // the second group, under its own largest
   std::swap(terms[7], terms[8]);
   EXPECT_EQ(this->cdna3(terms, 0), bits(0));  // −1 meets 1 + 2^-28, rounded to f32
+  EXPECT_EQ(this->cdna3({{1, 1}, {p2(-12), p2(-12)}, {0, 0}, {0, 0}, {0, 0}, {0, 0}, {0, 0}, {1, -1}}, 0),
+            bits(p2(-24)));  // no rounding to f32 between them
 }
 
 // c odd in its last place, so that a tie goes to its neighbour and anything above it does not.
@@ -208,7 +211,14 @@ TEST(Unit, Cdna3Overflows) {
   EXPECT_EQ(with({{1.5 * p2(64), 1.5 * p2(63)}}, -p2(127)), kInf);
   EXPECT_EQ(with({{p2(64), p2(63)}, {p2(64), p2(63)}}, -p2(127)), bits(p2(127)));
   EXPECT_TRUE(std::isnan(std::bit_cast<float>(with({{p2(64), p2(64)}, {-p2(64), p2(64)}}, 0))));
-  EXPECT_TRUE(std::isnan(std::bit_cast<float>(with({{p2(64), p2(64)}}, -INFINITY))));
+}
+
+TYPED_TEST(UnitOf, Cdna3sInfinitiesAndNan) {
+  EXPECT_EQ(this->cdna3({{-INFINITY, 1}}, 1), kInf | kMinus);
+  EXPECT_EQ(this->cdna3({{1, INFINITY}}, 1), kInf);
+  EXPECT_EQ(this->cdna3({{1, 1}}, INFINITY), kInf);
+  EXPECT_TRUE(std::isnan(std::bit_cast<float>(this->cdna3({{INFINITY, 0}}, 1))));
+  EXPECT_TRUE(std::isnan(std::bit_cast<float>(this->cdna3({{INFINITY, 1}}, -INFINITY))));
 }
 
 // --- CDNA2 ---
@@ -233,10 +243,14 @@ TEST(Unit, Cdna2FlushesSubnormals) {
   EXPECT_EQ(dot<Operand::f16>(MatrixUnit::cdna2, {{p2(-14), p2(-14)}}, 0), bits(p2(-28)));
   EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, {{p2(-133), p2(100)}}, 0), 0u);
   EXPECT_EQ(dot<Operand::f16>(MatrixUnit::cdna2, {}, p2(-127)), 0u);
-  EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, Terms(16, {-p2(-70), p2(-60)}), -0.0),
-            kMinus);                                                                      // of its sign
   EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, Terms(16, {-p2(-133), 1}), -0.0), 0u);  // read as +0
-  EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, {{-1.5 * p2(-63), p2(-63)}}, p2(-126)), kMinus);
+  // A sum of two products under 2^-126 before it meets c; and the last sum, flushed to a zero of its sign.
+  EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, {{1.5 * p2(-63), p2(-63)}, {0, 0}, {-p2(-63), p2(-63)}},
+                               p2(-126)),
+            bits(p2(-126)));
+  Terms last(16, {0, 0});
+  last[12] = {-1.5 * p2(-63), p2(-63)};
+  EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, last, p2(-126)), kMinus);
 }
 
 TYPED_TEST(UnitOf, Cdna2sInfinitiesAndNan) {
