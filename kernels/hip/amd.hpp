@@ -14,6 +14,8 @@ namespace greta::kernels::inline GRETA_MACHINE {
 inline constexpr int kMaxWave = 64;
 __host__ __device__ constexpr int wave_size() { return GRETA_AMD_WAVE; }
 
+#ifdef __HIP__  // the rest is for kernels: not for the host's compiler, which takes files without any
+
 __device__ __forceinline__ int linear_thread() {
   return static_cast<int>((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x);
 }
@@ -39,6 +41,8 @@ __device__ __forceinline__ T wave_shuffle_down(T value, int delta) {
   return __shfl_down(value, static_cast<unsigned>(delta), wave_size());
 }
 __device__ __forceinline__ uint64_t wave_ballot(bool yes) { return __ballot(yes); }
+
+#endif
 
 }  // namespace greta::kernels::inline GRETA_MACHINE
 
