@@ -34,8 +34,8 @@ __device__ inline void load_x(const float* x, int64_t rows, int64_t K, int64_t m
 }
 
 template <WeightType TYPE, int M>
-__global__ void mfma_gemm_kernel(const uint8_t* w, int64_t N, int64_t K, const float* x, int64_t rows,
-                                 float* y) {
+__global__ __launch_bounds__(kWaves* kMaxWave) void mfma_gemm_kernel(const uint8_t* w, int64_t N, int64_t K,
+                                                                     const float* x, int64_t rows, float* y) {
   GRETA_SHARED(half_bits, xs, kTile * M * kStride);
   const int64_t tiles_n = ceil_div(N, kTileN);
   const int64_t m0 = blockIdx.x / tiles_n * (kTile * M);

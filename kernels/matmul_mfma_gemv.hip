@@ -12,7 +12,8 @@ namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 template <WeightType T>
-__global__ void mfma_gemv_kernel(const uint8_t* w, int64_t N, int64_t K, const float* x, float* y) {
+__global__ __launch_bounds__(kMaxWave) void mfma_gemv_kernel(const uint8_t* w, int64_t N, int64_t K,
+                                                             const float* x, float* y) {
   const int64_t tiles_n = ceil_div(N, kTile);
   const int64_t s = blockIdx.x / tiles_n, n0 = blockIdx.x % tiles_n * kTile;
   const LaneMap map = lane_map();
