@@ -35,6 +35,7 @@ __device__ __forceinline__ LaneMap lane_map() {
   map.group = group_of_k(a_cell(lane, 0).column);
   map.columns[0] = b_cell(lane, 0).column;
   map.columns[lane_columns() - 1] = b_cell(lane, fragment_elements() - 1).column;
+  GRETA_UNROLL
   for (int r = 0; r < fragment_elements(); ++r) {
     map.a_row[r] = a_cell(lane, r).row;
     // The same in every lane, and taken from lane 0, so that a card's compiler knows them: an array that is
@@ -50,8 +51,14 @@ __device__ __forceinline__ LaneMap lane_map() {
 template <WeightType T>
 __device__ inline void weight_chunk_f16(const uint8_t* w, int64_t n, int64_t N, int64_t k, int64_t K,
                                         half_bits (&out)[kChunk]) {
-  float values[kChunk] = {};
-  if (n < N && k < K) unpack_chunk<T>(w + n * row_bytes(T, K), k, K - k, values);
+  float values[kChunk];
+  if (n < N && k < K) {
+    unpack_chunk<T>(w + n * row_bytes(T, K), k, K - k, values);
+  } else {
+    GRETA_UNROLL
+    for (int i = 0; i < kChunk; ++i) values[i] = 0;
+  }
+  GRETA_UNROLL
   for (int i = 0; i < kChunk; ++i) out[i] = f32_to_f16_rn(values[i]);
 }
 

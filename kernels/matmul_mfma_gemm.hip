@@ -43,19 +43,25 @@ __global__ __launch_bounds__(kWaves* kMaxWave) void mfma_gemm_kernel(const uint8
   const LaneMap map = lane_map();
 
   FragmentAcc sums[M];
+  GRETA_UNROLL
   for (int m = 0; m < M; ++m) sums[m].fill(0);
   for (int64_t k0 = 0; k0 < K; k0 += kStepK) {
     load_x(x, rows, K, m0, k0, kTile * M, xs);
     half_bits weights[kMaxColumns][kChunk];
+    GRETA_UNROLL
     for (int c = 0; c < lane_columns(); ++c) {
       weight_chunk_f16<TYPE>(w, n0 + map.columns[c], N, k0 + map.group * kChunk, K, weights[c]);
     }
     __syncthreads();
+    GRETA_UNROLL
     for (int i = 0; i < kProducts; ++i) {
       FragmentB b;
+      GRETA_UNROLL
       for (int r = 0; r < fragment_elements(); ++r) b.x[r] = weights[map.b_column[r]][4 * i + map.b_at[r]];
+      GRETA_UNROLL
       for (int m = 0; m < M; ++m) {
         FragmentA a;
+        GRETA_UNROLL
         for (int r = 0; r < fragment_elements(); ++r) {
           a.x[r] = xs[(m * kTile + map.a_row[r]) * kStride + map.group * kChunk + 4 * i + map.a_at[r]];
         }
@@ -64,7 +70,9 @@ __global__ __launch_bounds__(kWaves* kMaxWave) void mfma_gemm_kernel(const uint8
     }
     __syncthreads();
   }
+  GRETA_UNROLL
   for (int m = 0; m < M; ++m) {
+    GRETA_UNROLL
     for (int r = 0; r < fragment_elements(); ++r) {
       const FragmentCell cell = acc_cell(lane_id(), r);
       const int64_t s = m0 + m * kTile + cell.row, n = n0 + cell.column;

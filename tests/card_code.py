@@ -76,7 +76,7 @@ class Amd:
     def kernels(self, file):
         text = _run([self.compiler, "-x", "hip", "--cuda-device-only", "-S", f"--offload-arch={self.card}", *self.library,
                      "-D__AMDGCN_WAVEFRONT_SIZE=64", "-mcode-object-version=5", "-std=c++20", "-O3", "-DNDEBUG",
-                     "-ffp-contract=off", "-Wno-pass-failed", f"-I{ROOT}", file, "-o", "-"]).stdout
+                     "-ffp-contract=off", "-fno-slp-vectorize", "-Wno-pass-failed", f"-I{ROOT}", file, "-o", "-"]).stdout
         return self.parse(text)
 
     @staticmethod

@@ -88,9 +88,9 @@ __device__ __forceinline__ FragmentCell acc_cell(int lane, int r) {
 #if defined(GRETA_HIP_AMD)
 
 __device__ __forceinline__ void mma(FragmentAcc& c, const FragmentA& a, const FragmentB& b) {
+#if defined(__HIP_DEVICE_COMPILE__)
   using Half4 = _Float16 __attribute__((ext_vector_type(4)));
   using Float4 = float __attribute__((ext_vector_type(4)));
-#if defined(__HIP_DEVICE_COMPILE__)
   const Float4 d = __builtin_amdgcn_mfma_f32_16x16x16f16(
       __builtin_bit_cast(Half4, a), __builtin_bit_cast(Half4, b), __builtin_bit_cast(Float4, c), 0, 0, 0);
   c = __builtin_bit_cast(FragmentAcc, d);
