@@ -30,6 +30,10 @@ class Kernel:
     scratch: int = 0  # bytes a lane in memory
     shared: int = 0  # static bytes a block
 
+    @property
+    def function(self):
+        return self.name.split("<")[0].split("::")[-1]
+
 
 def _run(command, **more):
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **more)
@@ -166,14 +170,14 @@ def _source(file, seen):
     return text
 
 
-def matrix_kernels(file):
-    """The names of the file's kernels that multiply with the matrix unit: those from which a call of mma…() is reached."""
+def kernels_calling(file, function):
+    """The names of the file's kernels from which a call of a function of this name (a regular expression) is reached."""
     functions = _functions(_source(pathlib.Path(file), set()))
     calls = {name: set(re.findall(r"\b(\w+)\s*(?:<[^;(){}]*>)?\s*\(", body)) for name, body in functions.items()}
     reaching = set()
     while True:
         more = {name for name, called in calls.items()
-                if name not in reaching and (called & reaching or any(re.fullmatch(r"mma\w*", c) for c in called))}
+                if name not in reaching and (called & reaching or any(re.fullmatch(function, c) for c in called))}
         if not more:
             break
         reaching |= more
@@ -183,20 +187,30 @@ def matrix_kernels(file):
     return {name for name in declared if name in reaching}
 
 
-def problems(kernels, must_multiply, shared_limit=64 * 1024):
-    """One sentence for each thing that is wrong."""
+def matrix_kernels(file):
+    """Those that multiply with the matrix unit."""
+    return kernels_calling(file, r"mma\w*")
+
+
+def turning_kernels(file):
+    """Those with sines and cosines, whose reduction of large angles keeps a few words of 2/π in CUDA's local memory."""
+    return kernels_calling(file, r"(sincos|sin|cos)f?")
+
+
+def problems(kernels, must_multiply, may_keep=(), shared_limit=64 * 1024):
+    """One sentence for each thing that is wrong. The kernels of `may_keep` may have 64 bytes of scratch memory."""
     wrong = []
     if not kernels:
         wrong.append("no kernel at all")
     for name in sorted(must_multiply):
-        if not any(re.match(rf"{name}\b", kernel.name) for kernel in kernels):
+        if not any(kernel.function == name for kernel in kernels):
             wrong.append(f"{name}: in the source, but not in the code")
     for kernel in kernels:
-        if kernel.name.split("<")[0] in must_multiply and kernel.matrix == 0:
+        if kernel.function in must_multiply and kernel.matrix == 0:
             wrong.append(f"{kernel.name}: no matrix instruction")
         if kernel.spills:
             wrong.append(f"{kernel.name}: {kernel.spills} spilled")
-        if kernel.scratch:
+        if kernel.scratch > (64 if kernel.function in may_keep else 0):
             wrong.append(f"{kernel.name}: {kernel.scratch} bytes of scratch memory a lane")
         if kernel.shared > shared_limit:
             wrong.append(f"{kernel.name}: {kernel.shared} bytes of shared memory")

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import card_code
-from card_code import Amd, Kernel, Nvidia, Refused, Unavailable, matrix_kernels, problems
+from card_code import Amd, Kernel, Nvidia, Refused, Unavailable, matrix_kernels, problems, turning_kernels
 
 TARGETS = {"gfx942": Amd, "gfx90a": Amd, "sm_90": Nvidia}
 
@@ -76,7 +76,8 @@ def examine(target, file):
         kernels = target.kernels(file)
     except Refused as error:
         return [], [f"does not compile: {error}"]
-    return kernels, problems(kernels, matrix_kernels(file))
+    may_keep = turning_kernels(file) if isinstance(target, Nvidia) else set()
+    return kernels, problems(kernels, matrix_kernels(file), may_keep)
 
 
 def main(arguments):
