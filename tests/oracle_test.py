@@ -111,7 +111,7 @@ def main():
         refused = greta("reference", folder / "f32.gguf", "-o", folder / "f32.h5", code=2)
         check("--force" in refused.stderr, "an existing file is not overwritten unawares")
         greta("reference", folder / "f32.gguf", "-f", "-o", folder / "f32.h5")
-        greta("reference", folder / "f32.h5", "-o", folder / "x.h5", code=2)
+        greta("reference", folder / "f32.h5", "-o", folder / "x.h5", code=3)
         greta("reference", folder / "missing.gguf", "-o", folder / "x.h5", code=3)
         compared = greta("compare", folder / "f32.h5", folder / "f32.h5", code=4)
         check("oracle.py" in compared.stdout + compared.stderr, f"greta compare says who compares float64: {compared.stdout}")
