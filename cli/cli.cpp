@@ -19,7 +19,7 @@
 namespace greta::cli {
 namespace {
 
-constexpr std::array<Command, 12> kCommands = {{
+constexpr std::array<Command, 13> kCommands = {{
     {"run", "run a suite: engine beside reference, a verdict for every stage", run_suite},
     {"explain", "why the stages that failed in a run are wrong, when that can be proved", explain},
     {"report", "make the reports of a run again, in the languages asked for", report},
@@ -31,6 +31,7 @@ constexpr std::array<Command, 12> kCommands = {{
     {"trace export", "a trace as text, in the vocabulary of the original stage traces", trace_export},
     {"accept", "hold a fix against what it fixes: the acceptance report", accept},
     {"compare", "hold two traces against each other", compare},
+    {"reference", "what the float64 reference computes, every stage, no engine involved", reference},
     {"doctor", "what this machine is, and whether greta can run here", doctor},
 }};
 

@@ -40,12 +40,15 @@ std::string_view @name@() { return R"~~~~(@text@)~~~~"; }
   target_sources(${target} PRIVATE ${source})
 endfunction()
 
-# greta_folder(NAME [OBJECT] USES lib...): every .cpp and .hip file of this folder becomes library NAME, every
-# less what the regular expression EXCEPT matches, every
+# greta_folder(NAME [OBJECT] [EXCEPT regex] USES lib...): every .cpp and .hip file of this folder, less what the
+# regular expression matches, becomes library NAME, every
 # *_test.cpp one test program NAME_test, every *_bench.cpp NAME_bench, each *_fuzz.cpp a fuzzer of its own.
 function(greta_folder name)
   cmake_parse_arguments(ARG "OBJECT" "EXCEPT" "USES;TEST_USES" ${ARGN})
   file(GLOB_RECURSE all CONFIGURE_DEPENDS *.cpp *.hip)
+  if(ARG_EXCEPT)
+    list(FILTER all EXCLUDE REGEX "${ARG_EXCEPT}")
+  endif()
   set(tests ${all})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   set(benches ${all})
@@ -53,9 +56,6 @@ function(greta_folder name)
   set(fuzzers ${all})
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cpp$")
   list(FILTER all EXCLUDE REGEX "(_test|_bench|_fuzz|/main)\\.cpp$")
-  if(ARG_EXCEPT)
-    list(FILTER all EXCLUDE REGEX "${ARG_EXCEPT}")
-  endif()
   # A .hip file is C++ with HIP's names: on the host machine the ordinary compiler takes it.
   foreach(file ${all})
     if(file MATCHES "\\.hip$")

@@ -14,14 +14,30 @@ namespace greta {
 
 std::string_view name_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "f32";
-    case DType::f16: return "f16";
-    case DType::bf16: return "bf16";
+    case DType::f32:
+      return "f32";
+    case DType::f16:
+      return "f16";
+    case DType::bf16:
+      return "bf16";
+    case DType::f64:
+      return "f64";
   }
   return "?";
 }
 
-size_t bytes_of(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
+size_t bytes_of(DType dtype) {
+  switch (dtype) {
+    case DType::f64:
+      return 8;
+    case DType::f32:
+      return 4;
+    case DType::f16:
+    case DType::bf16:
+      return 2;
+  }
+  return 0;
+}
 
 Tensor::Tensor(DType dtype, std::vector<int64_t> shape)
     : dtype_(dtype),
@@ -52,6 +68,10 @@ std::vector<double> Tensor::to_f64() const {
   if (dtype_ == DType::f32) {
     const auto values = f32();
     std::copy(values.begin(), values.end(), out.begin());
+    return out;
+  }
+  if (dtype_ == DType::f64) {
+    if (size_ > 0) std::memcpy(out.data(), storage_.get(), bytes());
     return out;
   }
   const auto* bits = reinterpret_cast<const uint16_t*>(storage_.get());

@@ -11,7 +11,7 @@
 
 namespace greta {
 
-enum class DType : uint8_t { f32, f16, bf16 };
+enum class DType : uint8_t { f32, f16, bf16, f64 };  // f64: what the reference computes
 
 std::string_view name_of(DType);
 size_t bytes_of(DType);
@@ -34,7 +34,7 @@ class Tensor {
   // Throws greta::Error (internal) when the dtype is not f32.
   std::span<float> f32();
   std::span<const float> f32() const;
-  // Any dtype, upcast exactly.
+  // Any dtype, exactly.
   std::vector<double> to_f64() const;
   // Rows [begin, end) along the first axis, copied.
   Tensor rows(int64_t begin, int64_t end) const;

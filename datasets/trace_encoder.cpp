@@ -46,7 +46,7 @@ void write_positions(hid_t dataset, std::span<const int32_t> positions) {
 struct TraceEncoder::Shared {
   Hdf5Type text = trace_format::text_type();
   Hdf5Type f32 = trace_format::file_type(DType::f32), f16 = trace_format::file_type(DType::f16),
-           bf16 = trace_format::file_type(DType::bf16);
+           bf16 = trace_format::file_type(DType::bf16), f64 = trace_format::file_type(DType::f64);
   Hdf5Space scalar{H5Screate(H5S_SCALAR), "cannot create a dataspace"};
   Hdf5Properties creation{H5Pcreate(H5P_DATASET_CREATE), "cannot set up a dataset"};
 
@@ -56,7 +56,19 @@ struct TraceEncoder::Shared {
     check_hdf5(H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER), "cannot set up a dataset");
     check_hdf5(H5Pset_obj_track_times(creation, false), "cannot set up a dataset");
   }
-  hid_t type(DType dtype) const { return dtype == DType::f32 ? f32 : dtype == DType::f16 ? f16 : bf16; }
+  hid_t type(DType dtype) const {
+    switch (dtype) {
+      case DType::f32:
+        return f32;
+      case DType::f16:
+        return f16;
+      case DType::bf16:
+        return bf16;
+      case DType::f64:
+        break;
+    }
+    return f64;
+  }
   void write(hid_t object, const char* name, const std::string& value) const {
     const char* text_value = value.c_str();
     write_attribute(object, name, text, scalar, &text_value);

@@ -131,7 +131,9 @@ bool parse(std::span<const std::string> path, TraceKey& key) {
 }
 
 Hdf5Type file_type(DType dtype) {
-  const hid_t base = dtype == DType::bf16 ? H5T_STD_U16LE : H5T_IEEE_F32LE;
+  const hid_t base = dtype == DType::bf16  ? H5T_STD_U16LE
+                     : dtype == DType::f64 ? H5T_IEEE_F64LE
+                                           : H5T_IEEE_F32LE;
   Hdf5Type type(H5Tcopy(base), "cannot copy an HDF5 type");
   if (dtype == DType::f16) {  // IEEE 754 binary16, field by field as h5py defines it
     check_hdf5(H5Tset_fields(type, 15, 10, 5, 0, 10), "cannot define f16");

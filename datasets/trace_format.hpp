@@ -27,7 +27,7 @@ std::vector<std::string> components(const TraceKey& key);
 // The reverse; false when the components are those of no tensor.
 bool parse(std::span<const std::string> components, TraceKey& key);
 
-// The file's type of a tensor: f32, f16 (which h5py reads as float16), bf16 as uint16.
+// The file's type of a tensor: f64, f32, f16 (which h5py reads as float16), bf16 as uint16.
 Hdf5Type file_type(DType dtype);
 Hdf5Type text_type();                    // variable length, UTF-8
 Hdf5Type fixed_text_type(size_t bytes);  // zero-padded, UTF-8

@@ -37,7 +37,7 @@ class TraceH5py : public testing::Test {
 TEST_F(TraceH5py, ReadsOurFile) {
   {
     TraceWriter writer(path, identity());
-    for (const auto dtype : {DType::f32, DType::f16, DType::bf16}) {
+    for (const auto dtype : {DType::f32, DType::f16, DType::bf16, DType::f64}) {
       auto one = record({"p0_short", "auto", "decode0", 3, std::string(name_of(dtype))},
                         index_coded(dtype, {3, 5, 7}));
       if (dtype == DType::f16) one.window = "rows 0..3";
@@ -63,8 +63,8 @@ assert f['prompts/p0_short'][:].tolist() == [1, 2, 3]
 i, j, k = np.meshgrid(np.arange(3), np.arange(5), np.arange(7), indexing='ij')
 want = (1 + i + j / 16 + k / 256).astype(np.float32)
 g = f['p0_short/auto/decode0/layer_03']
-assert sorted(g) == ['bf16', 'f16', 'f32'], list(g)
-for name, dtype in (('f32', np.float32), ('f16', np.float16), ('bf16', np.uint16)):
+assert sorted(g) == ['bf16', 'f16', 'f32', 'f64'], list(g)
+for name, dtype in (('f32', np.float32), ('f16', np.float16), ('bf16', np.uint16), ('f64', np.float64)):
     d = g[name]
     assert d.dtype == dtype and d.shape == (3, 5, 7) and d.chunks is None, d
     a = d.attrs
@@ -73,6 +73,7 @@ for name, dtype in (('f32', np.float32), ('f16', np.float16), ('bf16', np.uint16
     assert a['kernel'].startswith('qkv') and a['contract'].startswith('op=matmul') and len(a['xxh3']) == 16
     assert ('window' in a) == (name == 'f16')
 assert (g['f32'][()] == want).all()
+assert (g['f64'][()] == want.astype(np.float64) + 2.0**-40).all()
 assert (g['f16'][()] == want.astype(np.float16)).all()
 assert g['bf16'].attrs['dtype'] == 'bf16'
 wide = (g['bf16'][()].astype(np.uint32) << 16).view(np.float32)
@@ -84,7 +85,7 @@ assert v['stage'].tolist() == [b'softmax', b'q'] and v['layer'].tolist() == [2, 
 assert v['bound_ratio'].tolist() == [1.5, 0] and v['count'].tolist() == [7, 0] and v['arm'].tolist() == [b'', b'']
 names = []
 f.visit(names.append)
-assert len([n for n in names if isinstance(f[n], h5py.Dataset)]) == 6, names
+assert len([n for n in names if isinstance(f[n], h5py.Dataset)]) == 7, names
 print('ok')
 )");
   EXPECT_EQ(status, 0) << output;

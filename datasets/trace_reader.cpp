@@ -81,12 +81,13 @@ std::vector<int32_t> read_positions(hid_t dataset, const std::string& where) {
 
 DType read_dtype(hid_t dataset, hid_t type, const std::string& where) {
   const size_t bytes = H5Tget_size(type);
+  if (H5Tget_class(type) == H5T_FLOAT && bytes == 8) return DType::f64;
   if (H5Tget_class(type) == H5T_FLOAT && bytes == 4) return DType::f32;
   if (H5Tget_class(type) == H5T_FLOAT && bytes == 2) return DType::f16;
   if (H5Tget_class(type) == H5T_INTEGER && bytes == 2 && has_attribute(dataset, "dtype") &&
       read_text(dataset, "dtype", where) == "bf16")
     return DType::bf16;
-  fail_input("{} is not of a type that a trace holds (f32, f16, bf16)", where);
+  fail_input("{} is not of a type that a trace holds (f32, f16, bf16, f64)", where);
 }
 
 std::vector<int64_t> read_shape(hid_t dataset, const std::string& where) {

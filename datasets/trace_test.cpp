@@ -36,7 +36,7 @@ TEST(Trace, RoundTripOfEveryTypeAndAttribute) {
   const TemporaryFolder folder;
   const std::string path = folder.file("t.h5");
   std::vector<TraceRecord> records;
-  for (const auto dtype : {DType::f32, DType::f16, DType::bf16})
+  for (const auto dtype : {DType::f32, DType::f16, DType::bf16, DType::f64})
     records.push_back(record({"p0_short", "auto", "decode0", 3, std::string(name_of(dtype))},
                              index_coded(dtype, {3, 5, 7})));
   records.push_back(record({"p0_short", "auto", "prefill", -1, "logits"}, index_coded(DType::f32, {3, 11})));

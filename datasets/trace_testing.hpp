@@ -46,7 +46,9 @@ inline TensorPtr index_coded(DType dtype, std::vector<int64_t> shape) {
       for (int64_t k = 0; k < shape[2]; ++k, ++at) {
         const float value =
             1.0f + static_cast<float>(i) + static_cast<float>(j) / 16 + static_cast<float>(k) / 256;
-        if (dtype == DType::f32)
+        if (dtype == DType::f64)
+          reinterpret_cast<double*>(tensor->data())[at] = value + 0x1p-40;  // no f32 holds it
+        else if (dtype == DType::f32)
           reinterpret_cast<float*>(tensor->data())[at] = value;
         else
           reinterpret_cast<uint16_t*>(tensor->data())[at] =

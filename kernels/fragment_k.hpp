@@ -46,12 +46,14 @@ __device__ __forceinline__ LaneMap lane_map() {
   map.group = group_of_k(a_cell(lane, 0).column);
   map.columns[0] = b_cell(lane, 0).column;
   map.columns[lane_columns() - 1] = b_cell(lane, fragment_elements() - 1).column;
+  GRETA_UNROLL
   for (int r = 0; r < fragment_elements(); ++r) {
-    const FragmentCell a = a_cell(lane, r), b = b_cell(lane, r);
-    map.a_row[r] = a.row;
-    map.a_at[r] = place_of_k(a.column);
-    map.b_column[r] = b.column == map.columns[0] ? 0 : 1;
-    map.b_at[r] = place_of_k(b.row);
+    map.a_row[r] = a_cell(lane, r).row;
+    // The same in every lane, and taken from lane 0, so that a card's compiler knows them: an array that is
+    // read at places known only at run time does not fit into registers.
+    map.a_at[r] = place_of_k(a_cell(0, r).column);
+    map.b_column[r] = b_cell(0, r).column == b_cell(0, 0).column ? 0 : 1;
+    map.b_at[r] = place_of_k(b_cell(0, r).row);
   }
   return map;
 }
@@ -60,8 +62,14 @@ __device__ __forceinline__ LaneMap lane_map() {
 template <WeightType T, Operand O>
 __device__ inline void weight_chunk(const uint8_t* w, int64_t n, int64_t N, int64_t k, int64_t K,
                                     half_bits (&out)[kChunk]) {
-  float values[kChunk] = {};
-  if (n < N && k < K) unpack_chunk<T>(w + n * row_bytes(T, K), k, K - k, values);
+  float values[kChunk];
+  if (n < N && k < K) {
+    unpack_chunk<T>(w + n * row_bytes(T, K), k, K - k, values);
+  } else {
+    GRETA_UNROLL
+    for (int i = 0; i < kChunk; ++i) values[i] = 0;
+  }
+  GRETA_UNROLL
   for (int i = 0; i < kChunk; ++i) out[i] = f32_to_operand_rn<O>(values[i]);
 }
 

@@ -36,8 +36,8 @@ __device__ inline void load_x(const float* x, int64_t rows, int64_t K, int64_t m
 }
 
 template <WeightType TYPE, Operand O, int M>
-__global__ void mfma_gemm_kernel(const uint8_t* w, int64_t N, int64_t K, const float* x, int64_t rows,
-                                 float* y) {
+__global__ __launch_bounds__(kWaves* kMaxWave) void mfma_gemm_kernel(const uint8_t* w, int64_t N, int64_t K,
+                                                                     const float* x, int64_t rows, float* y) {
   GRETA_SHARED(half_bits, xs, kTile * M * kStride);
   const int64_t tiles_n = ceil_div(N, kTileN);
   const int64_t m0 = blockIdx.x / tiles_n * (kTile * M);
@@ -45,19 +45,25 @@ __global__ void mfma_gemm_kernel(const uint8_t* w, int64_t N, int64_t K, const f
   const LaneMap map = lane_map();
 
   FragmentAcc sums[M];
+  GRETA_UNROLL
   for (int m = 0; m < M; ++m) sums[m].fill(0);
   for (int64_t k0 = 0; k0 < K; k0 += kStepK) {
     load_x<O>(x, rows, K, m0, k0, kTile * M, xs);
     half_bits weights[kMaxColumns][kChunk];
+    GRETA_UNROLL
     for (int c = 0; c < lane_columns(); ++c) {
       weight_chunk<TYPE, O>(w, n0 + map.columns[c], N, k0 + map.group * kChunk, K, weights[c]);
     }
     __syncthreads();
+    GRETA_UNROLL
     for (int i = 0; i < kProducts; ++i) {
       FragmentB b;
+      GRETA_UNROLL
       for (int r = 0; r < fragment_elements(); ++r) b.x[r] = weights[map.b_column[r]][4 * i + map.b_at[r]];
+      GRETA_UNROLL
       for (int m = 0; m < M; ++m) {
         FragmentA a;
+        GRETA_UNROLL
         for (int r = 0; r < fragment_elements(); ++r) {
           a.x[r] = xs[(m * kTile + map.a_row[r]) * kStride + map.group * kChunk + 4 * i + map.a_at[r]];
         }
@@ -66,7 +72,9 @@ __global__ void mfma_gemm_kernel(const uint8_t* w, int64_t N, int64_t K, const f
     }
     __syncthreads();
   }
+  GRETA_UNROLL
   for (int m = 0; m < M; ++m) {
+    GRETA_UNROLL
     for (int r = 0; r < fragment_elements(); ++r) {
       const FragmentCell cell = acc_cell(lane_id(), r);
       const int64_t s = m0 + m * kTile + cell.row, n = n0 + cell.column;

@@ -12,7 +12,8 @@ namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 template <WeightType T, Operand O>
-__global__ void mfma_gemv_kernel(const uint8_t* w, int64_t N, int64_t K, const float* x, float* y) {
+__global__ __launch_bounds__(kMaxWave) void mfma_gemv_kernel(const uint8_t* w, int64_t N, int64_t K,
+                                                             const float* x, float* y) {
   const int64_t tiles_n = ceil_div(N, kTile);
   const int64_t s = blockIdx.x / tiles_n, n0 = blockIdx.x % tiles_n * kTile;
   const LaneMap map = lane_map();
@@ -23,12 +24,17 @@ __global__ void mfma_gemv_kernel(const uint8_t* w, int64_t N, int64_t K, const f
   for (int64_t k0 = 0; k0 < K; k0 += kStepK) {
     const int64_t k = k0 + map.group * kChunk;
     half_bits weights[kMaxColumns][kChunk];
+    GRETA_UNROLL
     for (int c = 0; c < lane_columns(); ++c) weight_chunk<T, O>(w, n0 + map.columns[c], N, k, K, weights[c]);
     half_bits xs[kChunk] = {};
-    for (int i = 0; has_x && i < kChunk && k + i < K; ++i) xs[i] = f32_to_operand_rn<O>(x[s * K + k + i]);
+    GRETA_UNROLL
+    for (int i = 0; i < kChunk; ++i)
+      if (has_x && k + i < K) xs[i] = f32_to_operand_rn<O>(x[s * K + k + i]);
+    GRETA_UNROLL
     for (int i = 0; i < kProducts; ++i) {
       FragmentA a;
       FragmentB b;
+      GRETA_UNROLL
       for (int r = 0; r < fragment_elements(); ++r) {
         a.x[r] = map.a_row[r] == 0 ? xs[4 * i + map.a_at[r]] : half_bits{0};
         b.x[r] = weights[map.b_column[r]][4 * i + map.b_at[r]];
@@ -36,6 +42,7 @@ __global__ void mfma_gemv_kernel(const uint8_t* w, int64_t N, int64_t K, const f
       mma<O>(sums, a, b);
     }
   }
+  GRETA_UNROLL
   for (int r = 0; r < fragment_elements(); ++r) {
     const FragmentCell cell = acc_cell(lane_id(), r);
     if (cell.row == 0 && n0 + cell.column < N) y[s * N + n0 + cell.column] = sums.x[r];

@@ -15,7 +15,8 @@ constexpr int kThreadRows = 8;  // of x, a thread
 constexpr int kTileN = kBlock;
 
 template <WeightType TYPE, int T>
-__global__ void gemm_kernel(const uint8_t* w, int64_t N, int64_t K, const float* x, int64_t rows, float* y) {
+__global__ __launch_bounds__(kBlock) void gemm_kernel(const uint8_t* w, int64_t N, int64_t K, const float* x,
+                                                      int64_t rows, float* y) {
   constexpr int kTileM = kThreadRows * T, kThreadsN = kTileN / T;
   constexpr int kStrideM = kTileM + 1, kStrideN = kTileN + 1;  // odd: no two threads of a store share a bank
   GRETA_SHARED(float, xs, kChunk* kStrideM);                   // [k][m]

@@ -80,39 +80,49 @@ __device__ inline void unpack_chunk(const uint8_t* row, int64_t k, int64_t count
   if constexpr (T == WeightType::f32) {
     const float* values = reinterpret_cast<const float*>(block);
     if (count >= kChunk) {
+      GRETA_UNROLL
       for (int i = 0; i < kChunk; ++i) out[i] = values[i];
     } else {
+      GRETA_UNROLL
       for (int i = 0; i < kChunk; ++i) out[i] = i < count ? values[i] : 0.0f;
     }
   } else if constexpr (T == WeightType::f16 || T == WeightType::bf16) {
     const uint16_t* values = reinterpret_cast<const uint16_t*>(block);
     uint16_t bits[kChunk] = {};  // zero bits are 0.0 in both
     if (count >= kChunk) {
+      GRETA_UNROLL
       for (int i = 0; i < kChunk; ++i) bits[i] = values[i];
     } else {
-      for (int i = 0; i < count; ++i) bits[i] = values[i];
+      GRETA_UNROLL
+      for (int i = 0; i < kChunk; ++i) bits[i] = i < count ? values[i] : uint16_t{0};
     }
+    GRETA_UNROLL
     for (int i = 0; i < kChunk; ++i)
       out[i] = T == WeightType::f16 ? f16_to_f32(bits[i]) : bf16_to_f32(bits[i]);
   } else if constexpr (T == WeightType::q8_0) {
     const float d = f16_at(block);
     const int8_t* q = reinterpret_cast<const int8_t*>(block + 2);
+    GRETA_UNROLL
     for (int i = 0; i < kChunk; ++i) out[i] = d * static_cast<float>(q[i]);
   } else if constexpr (T == WeightType::q4_0) {
     const float d = f16_at(block);
     const uint8_t* q = block + 2;
+    GRETA_UNROLL
     for (int i = 0; i < 16; ++i) out[i] = d * static_cast<float>((q[i] & 15) - 8);
+    GRETA_UNROLL
     for (int i = 0; i < 16; ++i) out[16 + i] = d * static_cast<float>((q[i] >> 4) - 8);
   } else if constexpr (T == WeightType::q4_K) {
     const int j = in_block / 32, shift = j % 2 * 4;
     const unpacking::ScaleMin s = unpacking::scale_min(block, j);
     const uint8_t* q = block + 16 + j / 2 * 32;
+    GRETA_UNROLL
     for (int i = 0; i < kChunk; ++i) out[i] = s.scale * static_cast<float>((q[i] >> shift) & 15) - s.min;
   } else if constexpr (T == WeightType::q5_K) {
     const int j = in_block / 32, shift = j % 2 * 4;
     const unpacking::ScaleMin s = unpacking::scale_min(block, j);
     const uint8_t* high = block + 16;  // bit j of high[i] is the fifth bit
     const uint8_t* q = block + 48 + j / 2 * 32;
+    GRETA_UNROLL
     for (int i = 0; i < kChunk; ++i) {
       const int value = ((q[i] >> shift) & 15) | ((high[i] >> j) & 1) << 4;
       out[i] = s.scale * static_cast<float>(value) - s.min;
@@ -128,7 +138,9 @@ __device__ inline void unpack_chunk(const uint8_t* row, int64_t k, int64_t count
     const float d = f16_at(block + 208);
     const float scale[2] = {d * static_cast<float>(scales[0]), d * static_cast<float>(scales[1])};
     const int low_shift = quarter / 2 * 4, high_shift = quarter * 2;
+    GRETA_UNROLL
     for (int g = 0; g < 2; ++g) {
+      GRETA_UNROLL
       for (int i = g * 16; i < g * 16 + 16; ++i) {
         const int value = (((low[i] >> low_shift) & 15) | ((high[i] >> high_shift) & 3) << 4) - 32;
         out[i] = scale[g] * static_cast<float>(value);

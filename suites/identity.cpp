@@ -46,6 +46,11 @@ std::string metadata_json(const GgufFile& model) {
 
 RunIdentity identify(const GgufFile& model, const std::vector<Prompt>& prompts, const EnginePort& engine,
                      const std::string& command_line) {
+  return identify(model, prompts, engine.device(), engine.backend(), command_line);
+}
+
+RunIdentity identify(const GgufFile& model, const std::vector<Prompt>& prompts, const std::string& device,
+                     const std::string& backend, const std::string& command_line) {
   RunIdentity identity;
   identity.greta_version = GRETA_VERSION;
   identity.build = fmt::format("{}, {} {}", GRETA_BUILD, GRETA_COMPILER, __VERSION__);
@@ -53,8 +58,8 @@ RunIdentity identify(const GgufFile& model, const std::vector<Prompt>& prompts, 
   identity.model_path = model.path();
   identity.model_digest = model.digest();
   identity.model_metadata_json = metadata_json(model);
-  identity.device = engine.device();
-  identity.backend = engine.backend();
+  identity.device = device;
+  identity.backend = backend;
   identity.created = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::now()));
   for (const auto& prompt : prompts) identity.prompt_tokens[prompt.id] = prompt.tokens;
   return identity;

@@ -8,6 +8,9 @@
 
 namespace greta::suites {
 
+// `device`, `backend`: what computed it.
+RunIdentity identify(const GgufFile& model, const std::vector<Prompt>& prompts, const std::string& device,
+                     const std::string& backend, const std::string& command_line);
 RunIdentity identify(const GgufFile& model, const std::vector<Prompt>& prompts, const EnginePort& engine,
                      const std::string& command_line);
 // The model's metadata as one JSON object; arrays longer than 16 by their length alone.

@@ -5,6 +5,27 @@
 
 #include <cstdint>
 
+#if HIP_VERSION < 50300000  // 5.2, Debian's, declares it and does not have it
+namespace greta::kernels::on_amd_before_5_3 {
+struct HostCall {
+  hipHostFn_t function;
+  void* data;
+};
+inline void run_and_forget(hipStream_t, hipError_t, void* call) {
+  const HostCall own = *static_cast<HostCall*>(call);
+  delete static_cast<HostCall*>(call);
+  own.function(own.data);
+}
+inline hipError_t launch_host_function(hipStream_t stream, hipHostFn_t function, void* data) {
+  auto* call = new HostCall{function, data};
+  const hipError_t error = hipStreamAddCallback(stream, run_and_forget, call, 0);
+  if (error != hipSuccess) delete call;
+  return error;
+}
+}  // namespace greta::kernels::on_amd_before_5_3
+#define hipLaunchHostFunc greta::kernels::on_amd_before_5_3::launch_host_function
+#endif
+
 namespace greta::kernels::inline GRETA_MACHINE {
 
 // CDNA has waves of 64; build with -DGRETA_AMD_WAVE=32 for the RDNA cards.
@@ -13,6 +34,8 @@ namespace greta::kernels::inline GRETA_MACHINE {
 #endif
 inline constexpr int kMaxWave = 64;
 __host__ __device__ constexpr int wave_size() { return GRETA_AMD_WAVE; }
+
+#ifdef __HIP__  // the rest is for kernels: not for the host's compiler, which takes files without any
 
 __device__ __forceinline__ int linear_thread() {
   return static_cast<int>((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x);
@@ -39,6 +62,8 @@ __device__ __forceinline__ T wave_shuffle_down(T value, int delta) {
   return __shfl_down(value, static_cast<unsigned>(delta), wave_size());
 }
 __device__ __forceinline__ uint64_t wave_ballot(bool yes) { return __ballot(yes); }
+
+#endif
 
 }  // namespace greta::kernels::inline GRETA_MACHINE
 

@@ -6,7 +6,7 @@
 
 #if defined(GRETA_HIP_NVIDIA)
 #include <cuda_fp16.h>
-#elif defined(GRETA_HIP_HOST)
+#else
 #include <bit>
 #endif
 
@@ -25,7 +25,7 @@ __device__ __host__ __forceinline__ float f16_to_f32(half_bits bits) {
   raw.x = bits;
   return __half2float(__half(raw));
 }
-#elif defined(GRETA_HIP_AMD) || defined(__FLT16_MAX__)
+#elif defined(__HIP__) || defined(__FLT16_MAX__)
 // The compiler's own type: one instruction where the machine has it (F16C, CDNA), its library's exact routine
 // elsewhere.
 __device__ __host__ __forceinline__ half_bits f32_to_f16_rn(float x) {
