@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <bit>
+#include <charconv>
 #include <cstring>
 #include <limits>
+
+#include "datasets/error.hpp"
 
 namespace greta {
 namespace {
@@ -46,6 +49,15 @@ uint64_t checksum(std::span<const std::byte> bytes) {
 }
 
 std::string checksum_hex(uint64_t checksum) { return fmt::format("{:016x}", checksum); }
+
+uint64_t parse_checksum(const std::string& digits) {
+  uint64_t checksum = 0;
+  const char* const last = digits.data() + digits.size();
+  const auto [end, error] = std::from_chars(digits.data(), last, checksum, 16);
+  if (digits.size() != 16 || error != std::errc() || end != last)
+    fail_input("'{}' is no checksum: it has 16 hexadecimal digits", digits);
+  return checksum;
+}
 
 PatternFaults check_pattern(uint64_t seed, std::span<const std::byte> bytes) {
   PatternFaults faults;

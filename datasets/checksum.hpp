@@ -17,7 +17,8 @@ namespace greta {
 
 uint64_t mix_word(uint64_t word, uint64_t index);
 uint64_t checksum(std::span<const std::byte> bytes);
-std::string checksum_hex(uint64_t checksum);  // 16 digits
+std::string checksum_hex(uint64_t checksum);         // 16 digits
+uint64_t parse_checksum(const std::string& digits);  // Error (bad_input): not such
 
 struct PatternFaults {
   int64_t words = 0, wrong = 0;

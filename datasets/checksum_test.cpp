@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "datasets/error.hpp"
 #include "datasets/test_seed.hpp"
 
 namespace greta {
@@ -30,6 +31,9 @@ TEST(Checksum, IsTheSumOfMixedWords) {
   EXPECT_EQ(checksum(bytes), mix_word(1, 0) + mix_word(0x302, 1) + mix_word(10, ~uint64_t{0}));
   EXPECT_EQ(checksum({}), mix_word(0, ~uint64_t{0}));
   EXPECT_EQ(checksum_hex(0xabc), "0000000000000abc");
+  EXPECT_EQ(parse_checksum(checksum_hex(0xfedcba9876543210)), 0xfedcba9876543210u);
+  for (const char* wrong : {"", "abc", "0000000000000abg", "00000000000000abc"})
+    EXPECT_THROW(parse_checksum(wrong), Error) << wrong;
 }
 
 TEST(Checksum, NoticesABitAnExchangeAndAnotherLength) {
