@@ -94,7 +94,8 @@ std::vector<float> tolerances(std::span<const float> reference, DType dtype,
   return out;
 }
 
-Finding compare_pair(const TraceRecord& a, const TraceRecord& b, const TraceTolerance& tolerance) {
+Finding compare_pair(const TraceRecord& a, const TraceRecord& b, const TraceComparison& how) {
+  const TraceTolerance& tolerance = how.tolerance;
   Finding finding = finding_of(a.key);
   finding.shape = a.tensor->shape();
   finding.kernel = a.kernel == b.kernel ? a.kernel : fmt::format("{} | {}", a.kernel, b.kernel);
@@ -111,7 +112,7 @@ Finding compare_pair(const TraceRecord& a, const TraceRecord& b, const TraceTole
     return finding;
   }
   const auto x = widened(*a.tensor), y = widened(*b.tensor);
-  finding.metrics = compare(x, y, tolerances(y, b.tensor->dtype(), tolerance));
+  finding.metrics = how.compare(x, y, tolerances(y, b.tensor->dtype(), tolerance));
   if (a.tensor->dtype() != DType::f32)
     finding.metrics.max_ulp = ulp_distance(x, std::span<const float>(y), a.tensor->dtype());
   finding.status = finding.metrics.pass() ? Status::pass : Status::fail;
@@ -159,7 +160,7 @@ std::vector<Finding> compare_traces(const TraceReader& a, const TraceReader& b, 
     }
     check_tokens_known(key.prompt, a.identity(), b.identity());
     paired.insert(other);
-    findings.push_back(compare_pair(a.read(key), b.read(other), how.tolerance));
+    findings.push_back(compare_pair(a.read(key), b.read(other), how));
   }
   for (const auto& key : b.keys())
     if (!paired.contains(key)) findings.push_back(missing(key, "B"));
