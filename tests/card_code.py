@@ -161,12 +161,12 @@ def _functions(text):
 
 
 def _source(file, seen):
-    """The file and what it includes of kernels/ (less kernels/hip/, where the matrix unit is defined)."""
+    """The file and what it includes of ours."""
     if file in seen or not file.exists():
         return ""
     seen.add(file)
     text = re.sub(r"//[^\n]*", "", file.read_text())
-    for name in re.findall(r'#include "((?:kernels|engine)/(?!hip/)[^"]+)"', text):
+    for name in re.findall(r'#include "((?:kernels|engine)/[^"]+)"', text):
         text += _source(ROOT / name, seen)
     return text
 
