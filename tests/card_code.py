@@ -155,17 +155,18 @@ def _functions(text):
         while depth and at < len(text):
             depth += {"{": 1, "}": -1}.get(text[at], 0)
             at += 1
-        found[match[1]] = found.get(match[1], "") + text[match.end():at]
+        if match[1] not in ("if", "for", "while", "switch", "catch"):
+            found[match[1]] = found.get(match[1], "") + text[match.end():at]
     return found
 
 
 def _source(file, seen):
-    """The file and what it includes of kernels/ (less kernels/hip/, where the matrix unit is defined)."""
+    """The file and what it includes of ours."""
     if file in seen or not file.exists():
         return ""
     seen.add(file)
     text = re.sub(r"//[^\n]*", "", file.read_text())
-    for name in re.findall(r'#include "((?:kernels|engine)/(?!hip/)[^"]+)"', text):
+    for name in re.findall(r'#include "((?:kernels|engine)/[^"]+)"', text):
         text += _source(ROOT / name, seen)
     return text
 
@@ -181,9 +182,8 @@ def kernels_calling(file, function):
         if not more:
             break
         reaching |= more
-    own = re.sub(r"//[^\n]*", "", pathlib.Path(file).read_text())
     bounds = rf"(?:__launch_bounds__\s*\({INSIDE}\)\s*)?"
-    declared = re.findall(rf"__global__\s+{bounds}void\s+{bounds}(\w+)", own)
+    declared = re.findall(rf"__global__\s+{bounds}void\s+{bounds}(\w+)", _source(pathlib.Path(file), set()))
     return {name for name in declared if name in reaching}
 
 
@@ -197,14 +197,18 @@ def turning_kernels(file):
     return kernels_calling(file, r"(sincos|sin|cos)f?")
 
 
-def problems(kernels, must_multiply, may_keep=(), shared_limit=64 * 1024):
+def launched(file):
+    """The names of the kernels that the file itself launches: they must be in its code."""
+    text = re.sub(r"//[^\n]*", "", pathlib.Path(file).read_text())
+    return set(re.findall(r"hipLaunchKernelGGL\(\s*(?:HIP_KERNEL_NAME\(\s*)?\(?(\w+_kernel)\b", text))
+
+
+def problems(kernels, must_multiply, must_be_there=(), may_keep=(), shared_limit=64 * 1024):
     """One sentence for each thing that is wrong. The kernels of `may_keep` may have 64 bytes of scratch memory."""
     wrong = []
-    if not kernels:
-        wrong.append("no kernel at all")
-    for name in sorted(must_multiply):
+    for name in sorted(must_be_there):
         if not any(kernel.function == name for kernel in kernels):
-            wrong.append(f"{name}: in the source, but not in the code")
+            wrong.append(f"{name}: launched in the source, but not in the code")
     for kernel in kernels:
         if kernel.function in must_multiply and kernel.matrix == 0:
             wrong.append(f"{kernel.name}: no matrix instruction")

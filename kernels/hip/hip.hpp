@@ -16,7 +16,7 @@
 //   __syncthreads()                      by every lane of the block, at the same line
 //   wave_sync() wave_shuffle(v, lane) wave_shuffle_xor(v, mask) wave_shuffle_down(v, delta) wave_ballot(p)
 //                                        by every lane of the wave, at the same line
-//   GRETA_UNROLL                         before a loop whose register arrays need constant indices
+//   GRETA_UNROLL                         before a loop whose register arrays need constant indices; GRETA_NO_UNROLL
 //   atomicAdd atomicMax atomicMin atomicCAS   expf sqrtf rsqrtf fmaf sincosf … of <cmath>
 //   f32_to_f16_rn f16_to_f32 (half.hpp), the matrix fragments of fragment.hpp
 // Host code: the hip… runtime calls, or the checked wrappers of checked.hpp.
@@ -45,6 +45,8 @@
 
 #if defined(GRETA_HIP_HOST)
 #define GRETA_UNROLL
+#define GRETA_NO_UNROLL
 #else
 #define GRETA_UNROLL _Pragma("unroll")
+#define GRETA_NO_UNROLL _Pragma("unroll 1")
 #endif
