@@ -101,8 +101,7 @@ TEST(Unpack, RandomBlocksOfEveryType) {
     const std::vector<double> want = decode_all(type, bytes, rows, columns);
     const DeviceArray<uint8_t> data(bytes);
     const Weight w{data.data(), type, rows, columns};
-    for (const Outcome& run :
-         run_everywhere(want.size(), [&](float* out) { return dequant(nullptr, w, out); })) {
+    for (const Outcome& run : run_everywhere(want.size(), [&](float* out) { return dequant(nullptr, w, out); })) {
       EXPECT_EQ(run.attested.kernel, std::string("dequant_") + type_name(type) + "<block=64>");
       EXPECT_EQ(run.attested.contract, "op=dequant w=f32");
       for (size_t i = 0; i < want.size(); ++i) {
