@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "datasets/synthesise.hpp"
+#include "probes/explain.hpp"
 #include "probes/fake_evidence.hpp"
 
 namespace greta::probes {
@@ -206,56 +207,99 @@ TEST(OpOf, IsTheFirstContracts) {
   EXPECT_EQ(op_of({.contract = "flop=3"}), "");
 }
 
-// attn_out from one kernel: judged on q_rope and the cache, without qk, softmax and pv.
-TEST(FusedAttention, IsJudgedOnItsOwnInputs) {
-  std::mt19937_64 random(test_seed());
-  Evidence evidence;
-  evidence.prompt = "p";
-  evidence.arm = "auto";
-  evidence.model = &model();
-  Phase& at = evidence.add("prefill", {{1, 2, 3}, 0}, model().config().sizes(3, 3));
-  const auto& config = model().config();
-  const auto values_of = [&](Stage stage) {
-    return random_values(static_cast<size_t>(elements(shape_of(stage, at.sizes))), random);
-  };
-  const auto q = values_of(Stage::q_rope), k = rounded(DType::f16, values_of(Stage::k_cache)),
-             v = rounded(DType::f16, values_of(Stage::v_cache));
-  std::vector<float> out;
-  const auto Dh = static_cast<size_t>(config.head_dim), H = static_cast<size_t>(config.heads),
-             Hkv = static_cast<size_t>(config.kv_heads);
-  for (size_t s = 0; s < 3; ++s)
-    for (size_t h = 0; h < H; ++h)
-      for (size_t d = 0; d < Dh; ++d) {
-        const size_t kv = h / (H / Hkv);
-        double sum = 0, mixed = 0;
-        for (size_t t = 0; t <= s; ++t) {
-          double score = 0;
-          for (size_t i = 0; i < Dh; ++i)
-            score += static_cast<double>(q[(s * H + h) * Dh + i]) * k[(t * Hkv + kv) * Dh + i];
-          const double e = std::exp(score / std::sqrt(static_cast<double>(Dh)));
-          sum += e;
-          mixed += e * v[(t * Hkv + kv) * Dh + d];
-        }
-        out.push_back(static_cast<float>(mixed / sum));
-      }
-  at.put(0, Stage::q_rope, tap_of(at, Stage::q_rope, q, "op=rope freq=f64 trig=1"));
-  for (const auto& [stage, rows] : {std::pair(Stage::k_cache, k), std::pair(Stage::v_cache, v)}) {
-    Tap tap = tap_of(at, stage, rows, "op=copy out=f16");
-    tap.tensor = stored_as(DType::f16, tap.tensor->shape(), rows);
-    at.put(0, stage, std::move(tap));
+// attn_out from one kernel: q_rope and a cache in f16, without qk, softmax and pv.
+struct FusedAttention : testing::Test {
+  FusedAttention() : random(test_seed()), at(phase()) {
+    q = values_of(Stage::q_rope);
+    k = rounded(DType::f16, values_of(Stage::k_cache));
+    v = rounded(DType::f16, values_of(Stage::v_cache));
+    at.put(0, Stage::q_rope, tap_of(at, Stage::q_rope, q, "op=rope freq=f64 trig=1"));
+    for (const auto& [stage, rows] : {std::pair(Stage::k_cache, k), std::pair(Stage::v_cache, v)}) {
+      Tap tap = tap_of(at, stage, rows, "op=copy out=f16");
+      tap.tensor = stored_as(DType::f16, tap.tensor->shape(), rows);
+      at.put(0, stage, std::move(tap));
+    }
   }
-  const std::string contract =
-      "op=attention x=f32 w=f32 p=f32 acc=f32 chain=64 sum=3 rescales=1 rounds=2 exp=2 div=1 unit=ieee";
-  at.put(0, Stage::attn_out, tap_of(at, Stage::attn_out, out, contract));
-  const auto good = only(ProbeRun("stage_parity").layer(evidence, at, 0, {Stage::attn_out}));
+  Phase& phase() {
+    evidence->prompt = "p";
+    evidence->arm = "auto";
+    evidence->model = &model();
+    return evidence->add("prefill", {{1, 2, 3, 4, 5}, 0}, model().config().sizes(5, 5));
+  }
+  std::vector<float> values_of(Stage stage) {
+    return random_values(static_cast<size_t>(elements(shape_of(stage, at.sizes))), random);
+  }
+  // By definition; `modulo`: head h reads KV head h mod Hkv.
+  std::vector<float> attended(bool modulo = false) const {
+    const auto& config = model().config();
+    const auto Dh = static_cast<size_t>(config.head_dim), H = static_cast<size_t>(config.heads),
+               Hkv = static_cast<size_t>(config.kv_heads);
+    std::vector<float> out;
+    for (size_t s = 0; s < 5; ++s)
+      for (size_t h = 0; h < H; ++h)
+        for (size_t d = 0; d < Dh; ++d) {
+          const size_t kv = modulo ? h % Hkv : h / (H / Hkv);
+          double sum = 0, mixed = 0;
+          for (size_t t = 0; t <= s; ++t) {
+            double score = 0;
+            for (size_t i = 0; i < Dh; ++i)
+              score += static_cast<double>(q[(s * H + h) * Dh + i]) * k[(t * Hkv + kv) * Dh + i];
+            const double e = std::exp(score / std::sqrt(static_cast<double>(Dh)));
+            sum += e;
+            mixed += e * v[(t * Hkv + kv) * Dh + d];
+          }
+          out.push_back(static_cast<float>(mixed / sum));
+        }
+    return out;
+  }
+  Finding judged(const std::vector<float>& out) {
+    at.forget(0, std::vector{Stage::attn_out}, Run::first);
+    at.put(0, Stage::attn_out, tap_of(at, Stage::attn_out, out, kContract));
+    Judge judge("stage_parity", "local", "p", "auto");
+    find_probe("stage_parity")
+        .make({{"mode", "local"}})
+        ->check_layer({*evidence, at, 0, {Stage::attn_out}}, judge);
+    return only(judge.take());
+  }
+  static constexpr const char* kContract =
+      "op=attention x=f32 w=f32 p=f32 acc=f32 chain=64 sum=5 rescales=1 rounds=2 exp=2 div=1 unit=ieee";
+  std::shared_ptr<Evidence> evidence = std::make_shared<Evidence>();
+  std::mt19937_64 random;
+  Phase& at;
+  std::vector<float> q, k, v;
+};
+
+TEST_F(FusedAttention, IsJudgedOnItsOwnInputs) {
+  auto out = attended();
+  const auto good = judged(out);
   EXPECT_EQ(good.status, Status::pass) << good.message.text();
-  EXPECT_THAT(good.reason, HasSubstr("attention over T=3"));
-  at.forget(0, std::vector{Stage::attn_out}, Run::first);
+  EXPECT_THAT(good.reason, HasSubstr("attention over T=5"));
   out[5] += 1e-4f;
-  at.put(0, Stage::attn_out, tap_of(at, Stage::attn_out, out, contract));
-  const auto bad = only(ProbeRun("stage_parity").layer(evidence, at, 0, {Stage::attn_out}));
+  const auto bad = judged(out);
   EXPECT_EQ(bad.status, Status::fail);
   EXPECT_EQ(bad.metrics.worst, 5);
+}
+
+TEST_F(FusedAttention, ItsCauseIsNamedFromTheOutputAlone) {
+  ASSERT_GT(model().config().kv_heads, 1);
+  const auto explained = [&](const std::vector<float>& out) {
+    const std::vector<Finding> findings = {judged(out)};
+    EXPECT_EQ(findings[0].status, Status::fail);
+    const RunRecord run{.model = model(),
+                        .findings = findings,
+                        .evidence = [&](const std::string&, const std::string&) { return evidence; },
+                        .weight = {}};
+    const auto answers = explain(run, {});
+    EXPECT_EQ(answers.size(), 1u);
+    return answers.empty() ? Explanation{} : answers.front();
+  };
+  const auto modulo = explained(attended(true));
+  EXPECT_EQ(modulo.answer, Answer::explained);
+  ASSERT_EQ(modulo.fitting.size(), 1u);
+  EXPECT_EQ(modulo.fitting[0].causes, std::vector<std::string>{"kv_head=modulo"});
+  auto other = attended();
+  other[3] += 0.5f;
+  EXPECT_EQ(explained(other).answer, Answer::unexplained);
 }
 
 }  // namespace
