@@ -23,11 +23,24 @@ enum class Unit { automatic, valu, mfma };   // what multiplies
 enum class Shape { automatic, gemm, gemv };  // tiled for many rows, or a row at a time
 Unit parse_unit(std::string_view);           // Error (usage) with the nearest right name
 Shape parse_shape(std::string_view);
+enum class Operand { f16, bf16 };              // what a matrix unit multiplies
+enum class Tuning { automatic, plain, wide };  // plain: as the host machine likes it; wide: as cards do
+enum class Attention { unfused, fused };       // fused: no scores in memory, so no stages qk, softmax and pv
+enum class Toggle { automatic, off, on };
 
 struct Settings {
   std::string device = "host";  // host, hip (the first card) or hip:N; see machines() of on_machine.hpp
+  // What suites and flags choose by name (choices.hpp).
   Unit unit = Unit::automatic;
   Shape shape = Shape::automatic;
+  Operand operand = Operand::f16;
+  Tuning tuning = Tuning::automatic;
+  Attention attention = Attention::unfused;
+  DType kv = DType::f32;              // what the KV cache holds
+  Toggle fusion = Toggle::automatic;  // calls of one row: one kernel for several stages. auto: on a card
+  Toggle graph = Toggle::automatic;   // calls of one row without taps: a captured graph. auto: on a card
+  std::string matrix_unit = "ieee";   // host machine: whose rounding its matrix unit has
+
   int wave = 64;                       // host machine: 64 or 32
   int threads = 0;                     // host machine: workers, 0 = all cores
   std::optional<uint64_t> order_seed;  // host machine: permutes the order in which lanes run
@@ -36,10 +49,13 @@ struct Settings {
       faults;  // planted (faults/fault.hpp has the grammar); none in an engine that ships
   // Told of each launch that a fault spoils, so that a self-test knows where one was at work.
   std::function<void(Stage, int layer, int64_t start, int64_t rows)> on_strike;
-  bool poison = true;  // fill outputs with NaN before each kernel, so that an unwritten element is seen
+  // Fill outputs with NaN before the kernels, so that an unwritten element is seen: on the host machine in
+  // every call, on a card in calls with taps.
+  bool poison = true;
 };
 
-// One tensor as it was when its kernel had finished. Delivered in order, from the stream's thread.
+// One tensor as it was when its kernel had finished. Delivered in the program's order, from a thread of the
+// engine's.
 struct TapRecord {
   std::optional<Stage> stage;  // empty: a weight, named by `weight`
   std::string weight;
@@ -64,12 +80,15 @@ struct Taps {
   bool wants(Stage, int layer) const;
 };
 
-// How many rows of logits a forward pass computes: a server needs the last one, a check needs them all.
-enum class LogitRows { last, all };
+// How many rows of logits a forward pass computes: a server needs the last one, a check needs them all. none:
+// the last one, of which the caller wants the top-1 alone.
+enum class LogitRows { none, last, all };
 
 struct ForwardResult {
-  std::vector<float> last_logits;  // [V], of the last row
+  std::vector<float> last_logits;  // [V], of the last row; empty with LogitRows::none
   int32_t top1 = -1;               // by the argmax kernel
+  double engine_seconds = 0;       // on the device, from the first kernel to the last; taps come later
+  std::string launched;            // "launches", or the graph that ran: "graph of 512 positions"
 };
 
 class Engine {

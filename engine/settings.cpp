@@ -1,24 +1,18 @@
 // What a caller asks of an engine, on whatever machine it runs.
-#include "datasets/error.hpp"
-#include "datasets/nearest.hpp"
-#include "engine/engine.hpp"
+#include "engine/choices.hpp"
 
 namespace greta::engine {
 
 Unit parse_unit(std::string_view name) {
-  if (name == "auto") return Unit::automatic;
-  if (name == "valu") return Unit::valu;
-  if (name == "mfma") return Unit::mfma;
-  const std::vector<std::string> names = {"auto", "valu", "mfma"};
-  throw Error(ExitCode::usage, unknown_name("unit", name, names));
+  Settings settings;
+  choose(settings, "unit", name);
+  return settings.unit;
 }
 
 Shape parse_shape(std::string_view name) {
-  if (name == "auto") return Shape::automatic;
-  if (name == "gemm") return Shape::gemm;
-  if (name == "gemv") return Shape::gemv;
-  const std::vector<std::string> names = {"auto", "gemm", "gemv"};
-  throw Error(ExitCode::usage, unknown_name("shape", name, names));
+  Settings settings;
+  choose(settings, "shape", name);
+  return settings.shape;
 }
 
 bool Taps::wants(Stage stage, int layer) const {

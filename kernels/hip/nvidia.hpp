@@ -18,6 +18,9 @@ using hipEvent_t = cudaEvent_t;
 using hipMemcpyKind = cudaMemcpyKind;
 using hipHostFn_t = cudaHostFn_t;
 using hipDeviceProp_t = cudaDeviceProp;
+using hipGraph_t = cudaGraph_t;
+using hipGraphExec_t = cudaGraphExec_t;
+using hipStreamCaptureMode = cudaStreamCaptureMode;
 
 inline constexpr hipError_t hipSuccess = cudaSuccess, hipErrorInvalidValue = cudaErrorInvalidValue,
                             hipErrorOutOfMemory = cudaErrorMemoryAllocation,
@@ -34,6 +37,7 @@ inline constexpr hipMemcpyKind hipMemcpyHostToHost = cudaMemcpyHostToHost,
                                hipMemcpyDeviceToHost = cudaMemcpyDeviceToHost,
                                hipMemcpyDeviceToDevice = cudaMemcpyDeviceToDevice,
                                hipMemcpyDefault = cudaMemcpyDefault;
+inline constexpr hipStreamCaptureMode hipStreamCaptureModeThreadLocal = cudaStreamCaptureModeThreadLocal;
 inline constexpr unsigned hipStreamDefault = cudaStreamDefault, hipStreamNonBlocking = cudaStreamNonBlocking,
                           hipHostMallocDefault = cudaHostAllocDefault;
 
@@ -85,6 +89,20 @@ static inline hipError_t hipEventQuery(hipEvent_t event) { return cudaEventQuery
 static inline hipError_t hipEventElapsedTime(float* milliseconds, hipEvent_t start, hipEvent_t stop) {
   return cudaEventElapsedTime(milliseconds, start, stop);
 }
+static inline hipError_t hipStreamBeginCapture(hipStream_t stream, hipStreamCaptureMode mode) {
+  return cudaStreamBeginCapture(stream, mode);
+}
+static inline hipError_t hipStreamEndCapture(hipStream_t stream, hipGraph_t* graph) {
+  return cudaStreamEndCapture(stream, graph);
+}
+static inline hipError_t hipGraphInstantiate(hipGraphExec_t* exec, hipGraph_t graph, void*, char*, size_t) {
+  return cudaGraphInstantiate(exec, graph, 0);
+}
+static inline hipError_t hipGraphLaunch(hipGraphExec_t exec, hipStream_t stream) {
+  return cudaGraphLaunch(exec, stream);
+}
+static inline hipError_t hipGraphDestroy(hipGraph_t graph) { return cudaGraphDestroy(graph); }
+static inline hipError_t hipGraphExecDestroy(hipGraphExec_t exec) { return cudaGraphExecDestroy(exec); }
 static inline hipError_t hipSetDevice(int device) { return cudaSetDevice(device); }
 static inline hipError_t hipGetDevice(int* device) { return cudaGetDevice(device); }
 static inline hipError_t hipGetDeviceCount(int* count) { return cudaGetDeviceCount(count); }
