@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@ namespace greta::suites {
 
 struct SelftestOptions {
   std::string model_path;
+  std::string device = "host";                // engine::Settings::device
+  std::map<std::string, std::string> engine;  // settings of engine/choices.hpp, in every arm
   std::string scratch_dir;          // for the runs' own files; emptied afterwards
   uint64_t seed = 1;                // picks the stages that faults strike, and all that is random
   std::vector<std::string> faults;  // empty: every cause of the catalogue once
