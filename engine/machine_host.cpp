@@ -7,16 +7,29 @@
 
 namespace greta::engine::inline GRETA_MACHINE {
 
+namespace {
+
+kernels::host::MatrixUnit unit_of(const Settings& settings) {
+  kernels::host::MatrixUnit unit{};
+  if (!kernels::host::find_matrix_unit(settings.matrix_unit, unit))
+    fail_usage("the host machine has no matrix unit '{}'", settings.matrix_unit);
+  return unit;
+}
+
+}  // namespace
+
 Machine::Machine(const Settings& settings) : settings_(settings) {
   if (settings.wave != 64 && settings.wave != 32)
     fail_usage("the wave size is {}; the host machine has 64 (AMD) and 32 (NVIDIA)", settings.wave);
+  unit_of(settings);
 }
 
 void Machine::use(bool awaits_copies) const {
   kernels::host::configure({.wave = settings_.wave,
                             .threads = settings_.threads,
                             .order_seed = settings_.order_seed.value_or(0),
-                            .lazy_streams = !awaits_copies});
+                            .lazy_streams = !awaits_copies,
+                            .matrix_unit = unit_of(settings_)});
 }
 
 void Machine::use_here() const {}  // there is one, and configure() holds for all threads

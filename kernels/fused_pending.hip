@@ -130,30 +130,6 @@ Attested pv(hipStream_t stream, const float* p, const void* v, CacheType type, i
                      S * H * Dh, T, H, Hkv, Dh, out);
   return {std::string("pv<cache=") + name(type) + ",pending>", sum_contract("pv", "f32", T)};
 }
-NormProductsRan norm_products(hipStream_t stream, const float* x, const float* weight, int64_t columns,
-                              float eps, std::span<const Projection> to, float* norm_out) {
-  float* n = norm_out ? norm_out : scratch(columns);
-  NormProductsRan ran;
-  ran.norm = rmsnorm(stream, x, weight, 1, columns, eps, n);
-  for (const auto& p : to) ran.product = matmul(stream, {}, p.w, n, 1, p.y);
-  ran.norm.kernel = "fused_" + ran.norm.kernel;
-  ran.product.kernel = "fused_" + ran.product.kernel;
-  return ran;
-}
-NormGateUpRan norm_gate_up(hipStream_t stream, const float* x, const float* weight, int64_t columns,
-                           float eps, const Weight& gate, const Weight& up, float* norm_out, float* gate_out,
-                           float* up_out, float* act_out) {
-  float* n = norm_out ? norm_out : scratch(columns);
-  float* g = gate_out ? gate_out : scratch(gate.rows);
-  float* u = up_out ? up_out : scratch(gate.rows);
-  NormGateUpRan ran;
-  ran.norm = rmsnorm(stream, x, weight, 1, columns, eps, n);
-  ran.gate = matmul(stream, {}, gate, n, 1, g);
-  ran.up = matmul(stream, {}, up, n, 1, u);
-  ran.act = swiglu(stream, g, u, gate.rows, act_out);
-  for (auto* a : {&ran.norm, &ran.gate, &ran.up, &ran.act}) a->kernel = "fused_" + a->kernel;
-  return ran;
-}
 RopeCacheRan rope_cache(hipStream_t stream, const float* q, const float* k, const float* v,
                         const float* frequency, const int32_t* positions, int64_t S, int64_t H, int64_t Hkv,
                         int64_t Dh, int64_t dims, float* q_out, float* k_out, void* k_cache, void* v_cache,
@@ -168,15 +144,6 @@ RopeCacheRan rope_cache(hipStream_t stream, const float* q, const float* k, cons
   ran.k_cache = ran.v_cache = {std::string("rope_cache<cache=") + name(type) + ",pending>",
                                type == CacheType::f32 ? "op=copy" : std::string("op=copy out=") + name(type)};
   ran.q_rope.kernel = ran.k_rope.kernel = "fused_" + ran.q_rope.kernel;
-  return ran;
-}
-ProductAddRan product_add(hipStream_t stream, const Weight& w, const float* x, const float* residual,
-                          float* product_out, float* out) {
-  float* y = product_out ? product_out : scratch(w.rows);
-  ProductAddRan ran;
-  ran.product = matmul(stream, {}, w, x, 1, y);
-  ran.add = add(stream, residual, y, w.rows, out);
-  for (auto* a : {&ran.product, &ran.add}) a->kernel = "fused_" + a->kernel;
   return ran;
 }
 Attested attention_prefill(hipStream_t stream, Tuning, Operand, const float* q, const void* k, const void* v,
