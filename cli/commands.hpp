@@ -16,6 +16,7 @@ int trace_export(const CommandLine&, Streams&);
 int accept(const CommandLine&, Streams&);
 int compare(const CommandLine&, Streams&);
 int selftest(const CommandLine&, Streams&);
+int bench(const CommandLine&, Streams&);
 int doctor(const CommandLine&, Streams&);
 
 }  // namespace greta::cli

@@ -113,6 +113,11 @@ class Engine {
   ForwardResult forward(std::span<const int32_t> tokens, LogitRows rows, const Taps& taps,
                         const TapSink& sink);
 
+  // What a step of decode reads of the weights, in bytes: all of them but the embedding's other rows.
+  int64_t decode_weight_bytes() const;
+  // Bytes read and written a second by a copy in device memory, larger than any cache: a ceiling.
+  double copy_rate();
+
   // The engine's own dequantised view of every weight, computed by its kernels, one record a tensor.
   void tap_weights(const TapSink& sink);
 

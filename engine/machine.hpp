@@ -20,6 +20,8 @@ class Machine {
   void use_here() const;
   // How much memory taps may wait in before the kernels wait for them.
   int64_t staging_bytes() const;
+  // A copy that no cache of this machine holds.
+  int64_t large_copy_bytes() const;
   std::string device() const;
   std::string backend() const;
 

@@ -146,6 +146,8 @@ class MachineEngine final : public OnMachine {
   std::string model_digest() const override { return state_->model_digest; }
   ForwardResult forward(std::span<const int32_t> tokens, LogitRows rows, const Taps& taps,
                         const TapSink& sink) override;
+  int64_t decode_weight_bytes() const override;
+  double copy_rate() override;
   void tap_weights(const TapSink& sink) override;
 
  private:
@@ -223,6 +225,40 @@ ForwardResult MachineEngine::forward(std::span<const int32_t> tokens, LogitRows 
   if (early) result.last_logits = std::move(*early);
   s.cache.length += static_cast<int>(tokens.size());
   return result;
+}
+
+int64_t MachineEngine::decode_weight_bytes() const {
+  const Weights& weights = state_->weights;
+  int64_t bytes = 0;
+  for (const auto& weight : weights.all()) {
+    const auto size = static_cast<int64_t>(weight->storage.size());
+    const bool only_looked_up = weight.get() == weights.token_embd && weights.output != weights.token_embd;
+    bytes += only_looked_up ? size / weight->view.rows : size;
+  }
+  return bytes;
+}
+
+double MachineEngine::copy_rate() {
+  State& s = *state_;
+  s.use_machine();
+  double rate = 0;
+  on_device("the copy failed", s.drain(), [&] {
+    const auto bytes = static_cast<size_t>(s.machine.large_copy_bytes());
+    const kernels::DeviceBuffer<std::byte> from(bytes), to(bytes);
+    hip_check(hipMemsetAsync(from.data(), 0x5A, bytes, s.stream.get()), "hipMemsetAsync");
+    std::vector<double> seconds;
+    for (int i = 0; i < 12; ++i) {
+      s.begun.record(s.stream.get());
+      hip_check(hipMemcpyAsync(to.data(), from.data(), bytes, hipMemcpyDeviceToDevice, s.stream.get()),
+                "hipMemcpyAsync");
+      s.done.record(s.stream.get());
+      s.done.synchronize();
+      if (i >= 2) seconds.push_back(s.done.seconds_since(s.begun));
+    }
+    std::nth_element(seconds.begin(), seconds.begin() + 5, seconds.end());
+    rate = 2 * static_cast<double>(bytes) / seconds[5];
+  });
+  return rate;
 }
 
 void MachineEngine::tap_weights(const TapSink& sink) {

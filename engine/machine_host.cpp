@@ -37,6 +37,8 @@ void Machine::use_here() const {}  // there is one, and configure() holds for al
 // Memory of its own is no faster than the tensors that it would keep from being delivered.
 int64_t Machine::staging_bytes() const { return int64_t{64} << 20; }
 
+int64_t Machine::large_copy_bytes() const { return int64_t{256} << 20; }
+
 std::string Machine::device() const {
   return fmt::format("host machine, wave {}, {} threads", settings_.wave,
                      settings_.threads > 0 ? std::to_string(settings_.threads) : "all");

@@ -54,6 +54,8 @@ int64_t Machine::staging_bytes() const {
   return static_cast<int64_t>(free_bytes / 4);
 }
 
+int64_t Machine::large_copy_bytes() const { return int64_t{2} << 30; }
+
 std::string Machine::device() const { return fmt::format("{}, hip:{}", name_, index_); }
 std::string Machine::backend() const { return kBackend; }
 
