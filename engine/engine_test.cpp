@@ -175,6 +175,26 @@ TEST_F(EngineTest, RefusesWhatItCannotRun) {
   EXPECT_THROW(run({0}), Error);
   EXPECT_THROW(parse_unit("mfam"), Error);
   EXPECT_THROW(Engine(file, {.wave = 48}), Error);
+  EXPECT_THROW(Engine(file, {.matrix_unit = "hoper"}), Error);
+}
+
+// The setting reaches the products of the mfma routes, their contract and nothing else.
+TEST_F(EngineTest, MultipliesByTheMatrixUnitThatItIsSetTo) {
+  const GgufFile file = make();
+  const int vocabulary = static_cast<int>(file.tensor("token_embd.weight").rows());
+  std::map<std::string, Captured> of_unit;
+  for (const char* const unit : {"ieee", "hopper", "cdna2", "cdna3"}) {
+    Engine engine(file, {.unit = Unit::mfma, .wave = 32, .matrix_unit = unit});
+    engine.forward(tokens(20, vocabulary), LogitRows::last, Taps::all(), into(of_unit[unit]));
+    const TapRecord& q = of_unit[unit].at({0, "q"});
+    EXPECT_TRUE(q.contract.ends_with(std::string(" unit=") + unit)) << q.contract;
+    EXPECT_EQ(engine.device().find("matrix unit") != std::string::npos, unit != std::string("ieee"));
+    const TapRecord &norm = of_unit[unit].at({0, "attn_norm"}), &first = of_unit["ieee"].at({0, "attn_norm"});
+    EXPECT_TRUE(bitwise_equal(norm.tensor->f32(), first.tensor->f32()));
+    if (unit != std::string("ieee")) {
+      EXPECT_FALSE(bitwise_equal(q.tensor->f32(), of_unit["ieee"].at({0, "q"}).tensor->f32())) << unit;
+    }
+  }
 }
 
 TEST_F(EngineTest, WhatASinkThrowsArrives) {

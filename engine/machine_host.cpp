@@ -11,8 +11,7 @@ namespace {
 
 kernels::host::MatrixUnit unit_of(const Settings& settings) {
   kernels::host::MatrixUnit unit{};
-  if (!kernels::host::find_matrix_unit(settings.matrix_unit, unit))
-    fail_usage("the host machine has no matrix unit '{}'", settings.matrix_unit);
+  kernels::host::find_matrix_unit(parse_matrix_unit(settings.matrix_unit), unit);
   return unit;
 }
 
@@ -25,6 +24,8 @@ Machine::Machine(const Settings& settings) : settings_(settings) {
 }
 
 void Machine::use(bool awaits_copies) const {
+  kernels::host::MatrixUnit unit{};
+  kernels::host::find_matrix_unit(settings_.matrix_unit, unit);
   kernels::host::configure({.wave = settings_.wave,
                             .threads = settings_.threads,
                             .order_seed = settings_.order_seed.value_or(0),
@@ -40,8 +41,9 @@ int64_t Machine::staging_bytes() const { return int64_t{64} << 20; }
 int64_t Machine::large_copy_bytes() const { return int64_t{256} << 20; }
 
 std::string Machine::device() const {
-  return fmt::format("host machine, wave {}, {} threads", settings_.wave,
-                     settings_.threads > 0 ? std::to_string(settings_.threads) : "all");
+  return fmt::format("host machine, wave {}, {} threads{}", settings_.wave,
+                     settings_.threads > 0 ? std::to_string(settings_.threads) : "all",
+                     settings_.matrix_unit == "ieee" ? "" : ", matrix unit " + settings_.matrix_unit);
 }
 
 std::string Machine::backend() const { return "host"; }

@@ -15,6 +15,12 @@ Shape parse_shape(std::string_view name) {
   return settings.shape;
 }
 
+std::string parse_matrix_unit(std::string_view name) {
+  Settings settings;
+  choose(settings, "matrix_unit", name);
+  return settings.matrix_unit;
+}
+
 bool Taps::wants(Stage stage, int layer) const {
   if (!stages.test(static_cast<size_t>(stage))) return false;
   if (layers.empty() || !info(stage).per_layer) return true;

@@ -6,6 +6,8 @@
 // product i multiplies k = 32·g + 4·i + (0..3), g < 4.
 #pragma once
 
+#include <string>
+
 #include "kernels/hip/fragment.hpp"
 #include "kernels/unpack.hpp"
 
@@ -15,6 +17,15 @@ inline constexpr int kGroups = 4;                     // of lanes, by the k that
 inline constexpr int kStepK = kGroups * kChunk;       // of one step: 128
 inline constexpr int kProducts = kStepK / kTile;      // in one step: 8
 inline constexpr int kMaxColumns = kMaxFragment / 4;  // of B, a lane: 1 of a wave of 64, 2 of 32
+
+// The additions that a product of K terms declares (docs/contracts.md): 16 for each block that is not all
+// zeros, since a unit rounds by block whatever is in it; of the last step, all blocks that its longest chunk
+// reaches. Added one by one, zeros round nothing.
+inline int64_t mfma_chain(int64_t K, const std::string& unit) {
+  if (unit == "ieee") return K;
+  const int64_t rest = K % kStepK, longest = rest < kChunk ? rest : kChunk;
+  return K - rest + kTile * ((longest + 3) / 4);
+}
 
 // Of one lane: what its registers of A and B hold.
 struct LaneMap {
@@ -45,13 +56,13 @@ __device__ __forceinline__ LaneMap lane_map() {
   return map;
 }
 
-// The chunk at k of row n of W in f16: computed in f32, then rounded. Zeros beyond row N or column K.
-template <WeightType T>
-__device__ inline void weight_chunk_f16(const uint8_t* w, int64_t n, int64_t N, int64_t k, int64_t K,
-                                        half_bits (&out)[kChunk]) {
+// The chunk at k of row n of W in f16 or bf16: computed in f32, then rounded. Zeros beyond row N or column K.
+template <WeightType T, Operand O>
+__device__ inline void weight_chunk(const uint8_t* w, int64_t n, int64_t N, int64_t k, int64_t K,
+                                    half_bits (&out)[kChunk]) {
   float values[kChunk] = {};
   if (n < N && k < K) unpack_chunk<T>(w + n * row_bytes(T, K), k, K - k, values);
-  for (int i = 0; i < kChunk; ++i) out[i] = f32_to_f16_rn(values[i]);
+  for (int i = 0; i < kChunk; ++i) out[i] = f32_to_operand_rn<O>(values[i]);
 }
 
 }  // namespace greta::kernels::inline GRETA_MACHINE

@@ -38,6 +38,12 @@ const char* unit_of_compute_capability(int major, int minor);
 const char* unit_of_gfx(std::string_view arch);
 
 inline const char* operand_name(Operand o) { return o == Operand::f16 ? "f16" : "bf16"; }
+// what.operator()<O>() for the operand that is known at run time.
+template <class F>
+auto with_operand(Operand operand, F&& what) {
+  return operand == Operand::f16 ? what.template operator()<Operand::f16>()
+                                 : what.template operator()<Operand::bf16>();
+}
 
 // "op=OP x=X w=X acc=f32 chain=N out=f32 unit=UNIT"
 std::string sum_contract(const char* op, const char* operands, int64_t chain,

@@ -14,8 +14,8 @@ Attested matmul(hipStream_t stream, Route route, const Weight& w, const float* x
     return route.tuning == Tuning::wide ? matmul_valu_gemv_wide(stream, w, x, rows, y)
                                         : matmul_valu_gemv(stream, w, x, rows, y);
   }
-  return route.shape == Shape::gemm ? matmul_mfma_gemm(stream, w, x, rows, y)
-                                    : matmul_mfma_gemv(stream, w, x, rows, y);
+  return route.shape == Shape::gemm ? matmul_mfma_gemm(stream, route.operand, w, x, rows, y)
+                                    : matmul_mfma_gemv(stream, route.operand, w, x, rows, y);
 }
 
 }  // namespace greta::kernels::inline GRETA_MACHINE

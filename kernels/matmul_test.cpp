@@ -1,6 +1,9 @@
 // Every route of matmul for every weight type against sums in f64.
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "kernels/launch.hpp"
 #include "kernels/test_blocks.hpp"
 #include "kernels/test_machine.hpp"
 
@@ -9,8 +12,25 @@ namespace {
 
 constexpr Route kRoutes[] = {{Unit::valu, Shape::gemm},
                              {Unit::valu, Shape::gemv},
-                             {Unit::mfma, Shape::gemm},
-                             {Unit::mfma, Shape::gemv}};
+                             {Unit::mfma, Shape::gemm, Tuning::plain, Operand::f16},
+                             {Unit::mfma, Shape::gemv, Tuning::plain, Operand::f16},
+                             {Unit::mfma, Shape::gemm, Tuning::plain, Operand::bf16},
+                             {Unit::mfma, Shape::gemv, Tuning::plain, Operand::bf16}};
+
+// A double that f32 holds, in bf16: what is left when its last 16 bits are rounded away.
+double round_to_bf16(double x) {
+  if (x == 0 || !std::isfinite(x)) return x;
+  int exponent;
+  std::frexp(x, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(x, 8 - exponent)), exponent - 8);
+}
+// As the configured unit reads it: CDNA2 has no subnormal operands.
+double round_to(Operand operand, double x) {
+  const double rounded = operand == Operand::f16 ? round_to_half(x) : round_to_bf16(x);
+  const double smallest = operand == Operand::f16 ? 0x1p-14 : 0x1p-126;
+  const bool flushes = host::configured_matrix_unit() == host::MatrixUnit::cdna2;
+  return flushes && std::abs(rounded) < smallest ? 0 : rounded;
+}
 
 std::string route_name(Route r) {
   return std::string(r.unit == Unit::valu ? "valu" : "mfma") + (r.shape == Shape::gemm ? "_gemm" : "_gemv");
@@ -21,8 +41,8 @@ struct Case {
   WeightType type;
   int64_t rows, N, K;
   std::string name() const {
-    return route_name(route) + " " + type_name(type) + " rows=" + std::to_string(rows) +
-           " N=" + std::to_string(N) + " K=" + std::to_string(K);
+    return route_name(route) + (route.operand == Operand::bf16 ? " bf16 " : " ") + type_name(type) +
+           " rows=" + std::to_string(rows) + " N=" + std::to_string(N) + " K=" + std::to_string(K);
   }
 };
 
@@ -35,8 +55,8 @@ Sums sums_of(const Case& c, const std::vector<float>& x, const std::vector<doubl
   std::vector<double> xs(x.begin(), x.end()), ws(w);
   for (double& v : ws) v = static_cast<float>(v);
   if (c.route.unit == Unit::mfma) {
-    for (double& v : xs) v = round_to_half(v);
-    for (double& v : ws) v = round_to_half(v);
+    for (double& v : xs) v = round_to(c.route.operand, v);
+    for (double& v : ws) v = round_to(c.route.operand, v);
   }
   Sums sums{std::vector<double>(static_cast<size_t>(c.rows * c.N)), {}};
   sums.size = sums.value;
@@ -55,7 +75,11 @@ Sums sums_of(const Case& c, const std::vector<float>& x, const std::vector<doubl
 // The additions that the kernel's description implies.
 int64_t chain_of(const Case& c, const Outcome&) {
   if (c.route.unit == Unit::valu && c.route.shape == Shape::gemv) return 2 * ((c.K + 255) / 256) + 4 + 3;
-  return c.K;
+  if (c.route.unit == Unit::valu || host::configured_matrix_unit() == host::MatrixUnit::ieee) return c.K;
+  // A unit takes 16 terms at a time, four from each of the four chunks of 32 in a step of 128.
+  std::set<std::pair<int64_t, int64_t>> blocks;
+  for (int64_t k = 0; k < c.K; ++k) blocks.emplace(k / 128, k % 32 / 4);
+  return 16 * static_cast<int64_t>(blocks.size());
 }
 
 void check(const Case& c, const std::vector<float>& x, const std::vector<uint8_t>& bytes, bool exact) {
@@ -68,7 +92,15 @@ void check(const Case& c, const std::vector<float>& x, const std::vector<uint8_t
   for (const Outcome& run : run_everywhere(sums.value.size(), launch)) {
     const std::string prefix = "matmul_" + route_name(c.route) + "_" + type_name(c.type) + "<";
     EXPECT_EQ(run.attested.kernel.rfind(prefix, 0), 0u) << run.attested.kernel;
-    const std::string operands = c.route.unit == Unit::mfma ? "x=f16 w=f16" : "x=f32 w=f32";
+    const std::string type = c.route.unit == Unit::valu        ? "f32"
+                             : c.route.operand == Operand::f16 ? "f16"
+                                                               : "bf16";
+    const std::string operands = "x=" + type + " w=" + type;
+    const std::string unit =
+        c.route.unit == Unit::valu ? "ieee" : host::name_of(host::configured_matrix_unit());
+    EXPECT_TRUE(run.attested.contract.ends_with(" unit=" + unit)) << run.attested.contract;
+    EXPECT_EQ(run.attested.kernel.ends_with(",operand=" + type + ">"), c.route.unit == Unit::mfma)
+        << run.attested.kernel;
     EXPECT_NE(run.attested.contract.find("op=matmul " + operands + " acc=f32 "), std::string::npos)
         << run.attested.contract;
     const double chain = contract_value(run.attested.contract, "chain");
@@ -105,6 +137,27 @@ TEST(Matmul, RandomWeightsOfEveryTypeByEveryRoute) {
   }
 }
 
+// The same through each matrix unit: within what its coarsest rounding allows, two places of f32 a block of
+// 16 (Hopper's 17 cuts of 2^-25 and one of 2^-23, the others less).
+TEST(Matmul, RandomWeightsThroughEveryMatrixUnit) {
+  SEEDED;
+  std::mt19937_64 random = generator();
+  const host::Settings before = host::settings();
+  for (const auto unit : {host::MatrixUnit::cdna2, host::MatrixUnit::cdna3, host::MatrixUnit::hopper}) {
+    host::Settings settings = before;
+    settings.matrix_unit = unit;
+    host::configure(settings);
+    for (const Route route : kRoutes) {
+      if (route.unit == Unit::valu) continue;
+      for (const int64_t K : {1, 45, 301}) {
+        check({route, WeightType::f32, 19, 21, K}, activations(random, 19, K),
+              random_weight(WeightType::f32, 21, K, random), false);
+      }
+    }
+  }
+  host::configure(before);
+}
+
 // Sizes on each side of the tiles: 8, 16, 32, 64 rows of x; 8, 16, 64, 128 rows of W.
 TEST(Matmul, SizesAroundTheTiles) {
   SEEDED;
@@ -122,8 +175,8 @@ TEST(Matmul, SizesAroundTheTiles) {
   }
 }
 
-// Small integers that name their place: every sum is exact in f32 and in f16 operands, so any order gives the
-// same bits and one swapped index does not.
+// Small integers that name their place: every sum is exact in f32 and in f16 operands, so any order and any
+// unit gives the same bits and one swapped index does not.
 TEST(Matmul, IndexCodedIntegersAreExact) {
   const int64_t rows = 35, N = 83, K = 333;
   std::vector<float> x(static_cast<size_t>(rows * K)), w(static_cast<size_t>(N * K));
@@ -136,9 +189,29 @@ TEST(Matmul, IndexCodedIntegersAreExact) {
       w[static_cast<size_t>(n * K + k)] = static_cast<float>((n * 29 + k * k * 13) % 19 - 9);
   }
   const uint8_t* raw = reinterpret_cast<const uint8_t*>(w.data());
-  for (const Route route : kRoutes) {
-    check({route, WeightType::f32, rows, N, K}, x, std::vector<uint8_t>(raw, raw + w.size() * 4), true);
+  const host::Settings before = host::settings();
+  for (const auto unit :
+       {host::MatrixUnit::ieee, host::MatrixUnit::cdna2, host::MatrixUnit::cdna3, host::MatrixUnit::hopper}) {
+    host::Settings settings = before;
+    settings.matrix_unit = unit;
+    host::configure(settings);
+    for (const Route route : kRoutes) {
+      if (unit != host::MatrixUnit::ieee && route.unit == Unit::valu) continue;
+      check({route, WeightType::f32, rows, N, K}, x, std::vector<uint8_t>(raw, raw + w.size() * 4), true);
+    }
   }
+  host::configure(before);
+}
+
+// What a card says it is, in the contract's words; a card without a model is refused by name.
+TEST(Matmul, CardsAreKnownByTheirMatrixUnit) {
+  EXPECT_STREQ(unit_of_compute_capability(9, 0), "hopper");
+  EXPECT_EQ(unit_of_compute_capability(8, 0), nullptr);
+  EXPECT_EQ(unit_of_compute_capability(10, 0), nullptr);
+  EXPECT_STREQ(unit_of_gfx("gfx90a:sramecc+:xnack-"), "cdna2");
+  EXPECT_STREQ(unit_of_gfx("gfx942"), "cdna3");
+  EXPECT_EQ(unit_of_gfx("gfx908"), nullptr);
+  EXPECT_EQ(unit_of_gfx("gfx1100"), nullptr);
 }
 
 TEST(Matmul, NanAndInfinityReachOnlyTheirRow) {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <set>
 
@@ -59,6 +60,7 @@ TEST_P(Fragment, TableIsTheVendorsFormula) {
 }
 
 // One tile a wave; each wave multiplies the same operands.
+template <Operand O>
 __global__ void multiply_tiles(const float* a, const float* b, const float* c, float* d) {
   FragmentA fa;
   FragmentB fb;
@@ -66,11 +68,11 @@ __global__ void multiply_tiles(const float* a, const float* b, const float* c, f
   for (int r = 0; r < fragment_elements(); ++r) {
     const FragmentCell in_a = a_cell(lane_id(), r), in_b = b_cell(lane_id(), r),
                        in_c = acc_cell(lane_id(), r);
-    fa.x[r] = f32_to_f16_rn(a[in_a.row * kTile + in_a.column]);
-    fb.x[r] = f32_to_f16_rn(b[in_b.row * kTile + in_b.column]);
+    fa.x[r] = f32_to_operand_rn<O>(a[in_a.row * kTile + in_a.column]);
+    fb.x[r] = f32_to_operand_rn<O>(b[in_b.row * kTile + in_b.column]);
     acc.x[r] = c[in_c.row * kTile + in_c.column];
   }
-  mma(acc, fa, fb);
+  mma<O>(acc, fa, fb);
   for (int r = 0; r < fragment_elements(); ++r) {
     const FragmentCell at = acc_cell(lane_id(), r);
     d[(wave_id() * kTile + at.row) * kTile + at.column] = acc.x[r];
@@ -90,15 +92,26 @@ Tile product(const Tile& a, const Tile& b, const Tile& c) {
   return d;
 }
 
-void expect_product(const Tile& a, const Tile& b, const Tile& c) {
-  constexpr int kWaves = 2;
+constexpr int kWaves = 2;
+
+template <Operand O>
+Tile multiply(const Tile& a, const Tile& b, const Tile& c) {
   DeviceBuffer<float> da(a), db(b), dc(c), d(kWaves * kTile * kTile);
-  hipLaunchKernelGGL(multiply_tiles, 1, kWaves * wave_size(), 0, nullptr, da.data(), db.data(), dc.data(),
+  hipLaunchKernelGGL(multiply_tiles<O>, 1, kWaves * wave_size(), 0, nullptr, da.data(), db.data(), dc.data(),
                      d.data());
-  const Tile got = d.download(), expected = product(a, b, c);
+  return d.download();
+}
+
+void expect_bits(const Tile& got, const Tile& expected) {
   for (int i = 0; i < kWaves * kTile * kTile; ++i) {
-    ASSERT_EQ(got[i], expected[i % (kTile * kTile)]) << "row " << i / kTile << " column " << i % kTile;
+    ASSERT_EQ(std::bit_cast<uint32_t>(got[i]), std::bit_cast<uint32_t>(expected[i % (kTile * kTile)]))
+        << "row " << i / kTile << " column " << i % kTile;
   }
+}
+
+template <Operand O = Operand::f16>
+void expect_product(const Tile& a, const Tile& b, const Tile& c) {
+  expect_bits(multiply<O>(a, b, c), product(a, b, c));
 }
 
 TEST_P(Fragment, IdentityMovesNothing) {
@@ -110,17 +123,62 @@ TEST_P(Fragment, IdentityMovesNothing) {
   expect_product(zero, zero, coded);
 }
 
-TEST_P(Fragment, ProductIsATripleLoopBitForBit) {
-  std::mt19937 random(test_seed());
+// Random values of type O, over many exponents.
+template <Operand O>
+Tile random_tile(std::mt19937& random, int exponents) {
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  Tile tile(kTile * kTile);
+  for (float& x : tile) {
+    const int exponent = static_cast<int>(random() % static_cast<unsigned>(exponents)) - exponents / 2;
+    x = operand_to_f32<O>(f32_to_operand_rn<O>(std::ldexp(uniform(random), exponent)));
+  }
+  return tile;
+}
+
+template <Operand O>
+void random_products(std::mt19937& random, int exponents) {
   std::uniform_real_distribution<float> uniform(-1, 1);
   for (int round = 0; round < 20; ++round) {
-    Tile a(kTile * kTile), b(kTile * kTile), c(kTile * kTile);
-    for (float& x : a)
-      x = f16_to_f32(f32_to_f16_rn(std::ldexp(uniform(random), static_cast<int>(random() % 30) - 20)));
-    for (float& x : b) x = f16_to_f32(f32_to_f16_rn(uniform(random)));
+    const Tile a = random_tile<O>(random, exponents), b = random_tile<O>(random, exponents);
+    Tile c(kTile * kTile);
     for (float& x : c) x = uniform(random);
-    expect_product(a, b, c);
+    expect_product<O>(a, b, c);
   }
+}
+
+TEST_P(Fragment, ProductIsATripleLoopBitForBit) {
+  std::mt19937 random(test_seed());
+  random_products<Operand::f16>(random, 20);
+  random_products<Operand::bf16>(random, 20);
+  random_products<Operand::bf16>(random, 180);  // products below f32's smallest, sums beyond its largest
+}
+
+template <Operand O>
+void expect_unit(host::MatrixUnit unit, host::TileProduct model, const Tile& a, const Tile& b,
+                 const Tile& c) {
+  SCOPED_TRACE(host::name_of(unit));
+  half_bits a_bits[kTile * kTile], b_bits[kTile * kTile];
+  for (int i = 0; i < kTile * kTile; ++i) a_bits[i] = f32_to_operand_rn<O>(a[i]);
+  for (int i = 0; i < kTile * kTile; ++i) b_bits[i] = f32_to_operand_rn<O>(b[i]);
+  Tile expected = c;
+  model(a_bits, b_bits, expected.data());
+  expect_bits(multiply<O>(a, b, c), expected);
+}
+
+// Each unit's own bits, by the layout of either wave; and the units differ, or this would show nothing.
+TEST_P(Fragment, MultipliesByTheConfiguredUnit) {
+  std::mt19937 random(test_seed());
+  const Tile a = random_tile<Operand::bf16>(random, 12), b = random_tile<Operand::bf16>(random, 12),
+             c = random_tile<Operand::bf16>(random, 12);  // f16 holds them too: 8 bits, small exponents
+  std::set<Tile> results;
+  for (const auto unit :
+       {host::MatrixUnit::ieee, host::MatrixUnit::cdna2, host::MatrixUnit::cdna3, host::MatrixUnit::hopper}) {
+    use({.wave = GetParam(), .matrix_unit = unit});
+    expect_unit<Operand::f16>(unit, host::unit_products(unit).f16, a, b, c);
+    expect_unit<Operand::bf16>(unit, host::unit_products(unit).bf16, a, b, c);
+    results.insert(multiply<Operand::bf16>(a, b, c));
+  }
+  EXPECT_EQ(results.size(), 4u);
 }
 
 __global__ void multiply_by_some() {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -196,6 +197,26 @@ TEST_F(Memory, HalfConversionsRoundToNearestEven) {
   }
   EXPECT_EQ(f32_to_f16_rn(65519.996f), 0x7bff);
   EXPECT_EQ(f32_to_f16_rn(65520.0f), 0x7c00);
+}
+
+TEST_F(Memory, Bf16ConversionsRoundToNearestEven) {
+  for (uint32_t h = 0; h < 0x10000; ++h) {
+    const float x = bf16_to_f32(static_cast<half_bits>(h));
+    if (std::isnan(x)) {
+      EXPECT_TRUE(std::isnan(bf16_to_f32(f32_to_bf16_rn(x))));
+      continue;
+    }
+    ASSERT_EQ(f32_to_bf16_rn(x), h);
+    if (std::isinf(x) || (h & 0x7fff) >= 0x7f7f) continue;
+    const float next = bf16_to_f32(static_cast<half_bits>(h + 1));
+    const float middle = static_cast<float>((static_cast<double>(x) + next) / 2);
+    ASSERT_EQ(f32_to_bf16_rn(middle), h + (h & 1));
+    ASSERT_EQ(f32_to_bf16_rn(std::nextafter(middle, x)), h);
+    ASSERT_EQ(f32_to_bf16_rn(std::nextafter(middle, next)), h + 1);
+  }
+  EXPECT_EQ(f32_to_bf16_rn(0x1.fefffep127f), 0x7f7f);
+  EXPECT_EQ(f32_to_bf16_rn(0x1.ffp127f), 0x7f80);
+  EXPECT_TRUE(std::isnan(bf16_to_f32(f32_to_bf16_rn(std::bit_cast<float>(0x7f800001u)))));
 }
 
 }  // namespace

@@ -2,9 +2,11 @@
 //
 //   p_k = ±(significand of a · significand of b) · 2^(ea + eb), not normalised: 1·1 to almost 4; a subnormal
 //         operand has the smallest exponent of its type and a leading zero
-//   E   = the largest exponent of those that are not zero, c among them
-//   each is cut toward zero to a multiple of 2^(E − 25), the sum of the 17 is exact, and is cut toward zero
-//   to f32 (subnormals kept). An exact zero is +0. Any NaN is 0x7fffffff.
+//   E   = the largest exponent of those that are not zero, c among them, and at least −133
+//   each is cut toward zero to a multiple of 2^(E − 25); the sum of the 17 is exact, and is cut toward zero
+//   to f32: subnormals are kept, 2^128 and more is infinite, a zero is +0, whatever went into it
+// Any NaN is 0x7fffffff. Found in MMA-Sim (arXiv 2511.10909) but for the −133, which is an H200's own, as
+// are all bits of 2^20 products of each type (kernels/card/unit_check.hip).
 #include <algorithm>
 
 #include "kernels/hip/host_unit.hpp"
@@ -13,7 +15,8 @@
 namespace greta::kernels::host {
 namespace {
 
-constexpr int kKept = 25;  // fractional bits under the largest exponent
+constexpr int kKept = 25;      // fractional bits under the largest exponent
+constexpr int kLowest = -133;  // the least that the largest exponent is
 
 // sum · 2^unit, its magnitude cut to what f32 holds.
 float toward_zero(int64_t sum, int unit) {
@@ -41,7 +44,7 @@ void multiply(const uint16_t* a_bits, const uint16_t* b_bits, float* c) {
     int32_t top[kUnitTile];
     for (int j = 0; j < kUnitTile; ++j) {
       acc[j] = take_apart(c_row[j]);
-      top[j] = acc[j].exponent;
+      top[j] = std::max(acc[j].exponent, kLowest);
     }
     for (int k = 0; k < kUnitTile; ++k) {
       for (int j = 0; j < kUnitTile; ++j)
