@@ -66,7 +66,7 @@ Attested embed(hipStream_t, const Weight& table, const int32_t* tokens, int64_t 
 
 // out = x / sqrt(mean(x²) + eps) * weight, per row (Zhang and Sennrich 2019).
 Attested rmsnorm(hipStream_t, const float* x, const float* weight, int64_t rows, int64_t columns, float eps,
-                 float* out);
+                 float* out, Tuning = native_tuning());
 
 // y[s, n] = Σ_k x[s, k] · W[n, k]. Routes: valu (f32 fused multiply-adds) and mfma (16x16x16 tiles of f16
 // or bf16 into f32: activations and dequantised weights are rounded to it); gemm tiles over rows of x and of W, gemv runs
@@ -77,7 +77,7 @@ Attested matmul(hipStream_t, Route, const Weight& w, const float* x, int64_t row
 // other dims are copied. x, out: [S, heads, head_dim]; frequency: rope_dims/2 floats in device memory,
 // computed on the host in f64 and rounded once.
 Attested rope(hipStream_t, const float* x, const float* frequency, const int32_t* positions, int64_t S,
-              int64_t heads, int64_t head_dim, int64_t rope_dims, float* out);
+              int64_t heads, int64_t head_dim, int64_t rope_dims, float* out, Tuning = native_tuning());
 
 // cache[start + s, :] = rows[s, :]; cache: [T_max, width].
 Attested kv_write(hipStream_t, const float* rows, int64_t S, int64_t width, int64_t start, float* cache);
@@ -88,16 +88,19 @@ Attested qk(hipStream_t, const float* q, const float* k_cache, int64_t S, int64_
             int64_t Hkv, int64_t Dh, float* scores);
 
 // Each row of `rows` x `columns`, maximum subtracted; a score of -inf gives exactly 0.
-Attested softmax(hipStream_t, const float* scores, int64_t rows, int64_t columns, float* out);
+Attested softmax(hipStream_t, const float* scores, int64_t rows, int64_t columns, float* out,
+                 Tuning = native_tuning());
 
 // out[s, h, d] = Σ_t p[s, h, t] · v_cache[t, h / (H/Hkv), d], t < T.
 Attested pv(hipStream_t, const float* p, const float* v_cache, int64_t S, int64_t T, int64_t H, int64_t Hkv,
             int64_t Dh, float* out);
 
-Attested add(hipStream_t, const float* a, const float* b, int64_t count, float* out);
+Attested add(hipStream_t, const float* a, const float* b, int64_t count, float* out,
+             Tuning = native_tuning());
 
 // out = gate / (1 + exp(-gate)) * up (Shazeer 2020).
-Attested swiglu(hipStream_t, const float* gate, const float* up, int64_t count, float* out);
+Attested swiglu(hipStream_t, const float* gate, const float* up, int64_t count, float* out,
+                Tuning = native_tuning());
 
 // TEMPORARY, until the branch attn is merged.
 Attested kv_write(hipStream_t, const float* rows, int64_t S, int64_t width, int64_t start, void* cache, CacheType);
@@ -161,7 +164,7 @@ Attested attention_decode(hipStream_t, const float* q, const void* k_cache, cons
                           float* workspace, float* out);
 
 // The smallest index of the largest value; out: one int32 in device memory.
-Attested argmax(hipStream_t, const float* x, int64_t count, int32_t* out);
+Attested argmax(hipStream_t, const float* x, int64_t count, int32_t* out, Tuning = native_tuning());
 
 // The weight as f32, [rows, columns].
 Attested dequant(hipStream_t, const Weight& w, float* out);

@@ -1,0 +1,233 @@
+// One pass over two tensors, and a bound for each element where there is one.
+//
+// A grid whose size follows from the count alone, blocks of 256: each thread goes through its packs in order,
+// two of each tensor in flight, and keeps a Comparison; those of a block are joined in a tree through shared
+// memory, those of the blocks by a second kernel of one block. Sums are f64 in an order that depends on
+// neither wave nor card.
+//
+// An element costs a division only when its ratio could be the thread's largest yet: when its error, a hair
+// enlarged, exceeds the best ratio times its bound. The hair is there because the roundings of the two
+// products must not hide a larger ratio.
+#include <cfloat>
+
+#include <algorithm>
+
+#include "kernels/evidence.hpp"
+#include "kernels/wide.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+namespace {
+
+constexpr int kInFlight = 2;
+constexpr int kBlocksOfUnit = 3;                      // a thread has 80 registers
+constexpr int64_t kMostBlocks = 132 * kBlocksOfUnit;  // as many as an H200 runs at once
+constexpr double kHair = 1 + 0x1p-50;
+
+unsigned comparison_blocks(int64_t count) {
+  return static_cast<unsigned>(
+      std::clamp<int64_t>(ceil_div(count, 4 * kInFlight * kWideBlock), 1, kMostBlocks));
+}
+
+__device__ __forceinline__ bool is_finite(double x) { return fabs(x) <= DBL_MAX; }
+__device__ __forceinline__ bool is_nan(float x) { return !(x == x); }
+
+// Monotonic in the value; +0 and -0 both give 0.
+__device__ __forceinline__ int32_t ordered(float x) {
+  int32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  return bits < 0 ? -(bits & 0x7fffffff) : bits;
+}
+__device__ __forceinline__ uint32_t ulp_distance(float a, float b) {
+  const int32_t x = ordered(a), y = ordered(b);
+  return x > y ? static_cast<uint32_t>(x) - static_cast<uint32_t>(y)
+               : static_cast<uint32_t>(y) - static_cast<uint32_t>(x);
+}
+
+// A thread's; it sees fewer than 2³¹ elements.
+struct Running {
+  int64_t worst = -1;
+  double ratio = 0, max_abs = 0, max_rel = 0;
+  double error = 0, magnitude = 0, square = 0, a_square = 0, b_square = 0, product = 0;
+  int32_t non_finite = 0, out_of_bound = 0, nan_count = 0, inf_count = 0, mismatch = 0;
+  uint32_t max_ulp = 0;
+
+  __device__ void take_ratio(double now, int64_t index) {
+    if (!(now > ratio) && worst >= 0) return;
+    ratio = now;
+    worst = index;
+  }
+
+  __device__ void take_non_finite(float a, float b, int64_t index) {
+    ++non_finite;
+    nan_count += is_nan(a);
+    inf_count += !is_nan(a) && !is_finite(a);
+    if (a == b || (is_nan(a) && is_nan(b))) return;
+    ++mismatch;
+    ++out_of_bound;
+    max_abs = INFINITY;
+    take_ratio(INFINITY, index);
+  }
+
+  template <bool kBound>
+  __device__ __forceinline__ void take(float a, float b, float bound_f32, int64_t index) {
+    const double x = a, y = b, difference = x - y, size = fabs(difference), enlarged = size * kHair;
+    if (!is_finite(size)) return take_non_finite(a, b, index);
+    error += difference;
+    magnitude += size;
+    square = fma(difference, difference, square);
+    a_square = fma(x, x, a_square);
+    b_square = fma(y, y, b_square);
+    product = fma(x, y, product);
+    if (size > max_abs) max_abs = size;
+    const uint32_t ulp = ulp_distance(a, b);
+    if (ulp > max_ulp) max_ulp = ulp;
+    if (!(enlarged <= fabs(y) * max_rel) && y != 0) max_rel = fmax(max_rel, size / fabs(y));
+    if constexpr (kBound) {
+      const double bound = bound_f32;
+      out_of_bound += !(size <= bound);
+      if (enlarged <= bound * ratio && bound >= 0 && worst >= 0) return;
+      take_ratio(size == 0 && bound >= 0 ? 0 : bound > 0 ? size / bound : INFINITY, index);
+    } else {
+      out_of_bound += size != 0;
+      if (worst < 0 || (size != 0 && ratio == 0)) take_ratio(size == 0 ? 0 : INFINITY, index);
+    }
+  }
+
+  __device__ Comparison comparison() const {
+    return {.finite = -int64_t{non_finite},  // the join knows of how many
+            .out_of_bound = out_of_bound,
+            .nan_count = nan_count,
+            .inf_count = inf_count,
+            .non_finite_mismatch = mismatch,
+            .worst = worst,
+            .max_ulp = max_ulp,
+            .ratio = ratio,
+            .max_abs = max_abs,
+            .max_rel = max_rel,
+            .error = error,
+            .magnitude = magnitude,
+            .square = square,
+            .a_square = a_square,
+            .b_square = b_square,
+            .product = product};
+  }
+};
+
+__device__ inline void join(Comparison& into, const Comparison& x) {
+  into.finite += x.finite;
+  into.out_of_bound += x.out_of_bound;
+  into.nan_count += x.nan_count;
+  into.inf_count += x.inf_count;
+  into.non_finite_mismatch += x.non_finite_mismatch;
+  if (x.max_ulp > into.max_ulp) into.max_ulp = x.max_ulp;
+  into.max_abs = fmax(into.max_abs, x.max_abs);
+  into.max_rel = fmax(into.max_rel, x.max_rel);
+  into.error += x.error;
+  into.magnitude += x.magnitude;
+  into.square += x.square;
+  into.a_square += x.a_square;
+  into.b_square += x.b_square;
+  into.product += x.product;
+  const bool first = x.ratio == into.ratio && x.worst < into.worst;
+  if (x.worst >= 0 && (into.worst < 0 || x.ratio > into.ratio || first)) {
+    into.ratio = x.ratio;
+    into.worst = x.worst;
+  }
+}
+
+// Joins the threads' into thread 0's; `shared`: kWideBlock / 2 of them.
+__device__ inline void join_block(Comparison& own, Comparison* shared) {
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int half = kWideBlock / 2; half > 0; half /= 2) {
+    if (thread >= half && thread < 2 * half) shared[thread - half] = own;
+    __syncthreads();
+    if (thread < half) join(own, shared[thread]);
+    __syncthreads();
+  }
+}
+
+template <int kWidth, bool kBound>
+__global__ void __launch_bounds__(kWideBlock, kBlocksOfUnit)
+    compare_kernel(const float* a, const float* b, const float* bound, int64_t count, Comparison* parts) {
+  GRETA_SHARED(Comparison, shared, kWideBlock / 2);
+  const int64_t packs = count / kWidth, step = static_cast<int64_t>(gridDim.x) * kWideBlock;
+  const int64_t thread = static_cast<int64_t>(blockIdx.x) * kWideBlock + threadIdx.x;
+  Running own;
+  for (int64_t first = thread; first < packs; first += kInFlight * step) {
+    Pack<kWidth> x[kInFlight], y[kInFlight], z[kInFlight];
+    GRETA_UNROLL
+    for (int p = 0; p < kInFlight; ++p) {
+      const int64_t at = (first + p * step) * kWidth;
+      if (first + p * step >= packs) break;
+      x[p] = load_pack<kWidth>(a + at);
+      y[p] = load_pack<kWidth>(b + at);
+      if constexpr (kBound) z[p] = load_pack<kWidth>(bound + at);
+    }
+    GRETA_UNROLL
+    for (int p = 0; p < kInFlight; ++p) {
+      const int64_t at = (first + p * step) * kWidth;
+      if (first + p * step >= packs) break;
+      GRETA_UNROLL
+      for (int j = 0; j < kWidth; ++j)
+        own.template take<kBound>(x[p].v[j], y[p].v[j], kBound ? z[p].v[j] : 0, at + j);
+    }
+  }
+  const int64_t rest = packs * kWidth + thread;
+  if (rest < count) own.template take<kBound>(a[rest], b[rest], kBound ? bound[rest] : 0, rest);
+  Comparison joined = own.comparison();
+  join_block(joined, shared);
+  if (threadIdx.x == 0) parts[blockIdx.x] = joined;
+}
+
+__global__ void __launch_bounds__(kWideBlock)
+    join_kernel(const float* a, const float* b, const float* bound, int64_t count, const Comparison* parts,
+                int blocks, Comparison* out) {
+  GRETA_SHARED(Comparison, shared, kWideBlock / 2);
+  Comparison own{.worst = -1};
+  for (int i = static_cast<int>(threadIdx.x); i < blocks; i += kWideBlock) join(own, parts[i]);
+  join_block(own, shared);
+  if (threadIdx.x != 0) return;
+  own.count = count;
+  own.finite += count;
+  if (own.worst >= 0) {
+    own.worst_a = a[own.worst];
+    own.worst_b = b[own.worst];
+    own.worst_bound = bound ? bound[own.worst] : 0;
+  }
+  *out = own;
+}
+
+template <int kWidth>
+void launch(hipStream_t stream, unsigned grid, const float* a, const float* b, const float* bound,
+            int64_t count, Comparison* parts) {
+  if (bound) {
+    hipLaunchKernelGGL(HIP_KERNEL_NAME(compare_kernel<kWidth, true>), dim3(grid), dim3(kWideBlock), 0, stream,
+                       a, b, bound, count, parts);
+  } else {
+    hipLaunchKernelGGL(HIP_KERNEL_NAME(compare_kernel<kWidth, false>), dim3(grid), dim3(kWideBlock), 0,
+                       stream, a, b, bound, count, parts);
+  }
+}
+
+}  // namespace
+
+int64_t comparison_workspace(int64_t count) { return comparison_blocks(count); }
+
+void compare(hipStream_t stream, const float* a, const float* b, const float* bound, int64_t count,
+             Comparison* workspace, Comparison* out) {
+  require(a != nullptr && b != nullptr && workspace != nullptr && out != nullptr, "compare",
+          "a, b, workspace or out is null");
+  require(count > 0, "compare", "nothing to compare");
+  const unsigned grid = comparison_blocks(count);
+  if (aligned_for_packs(a, b, bound)) {
+    launch<4>(stream, grid, a, b, bound, count, workspace);
+  } else {
+    launch<1>(stream, grid, a, b, bound, count, workspace);
+  }
+  check_launched("compare");
+  hipLaunchKernelGGL(join_kernel, dim3(1), dim3(kWideBlock), 0, stream, a, b, bound, count, workspace,
+                     static_cast<int>(grid), out);
+  check_launched("compare: join");
+}
+
+}  // namespace greta::kernels::inline GRETA_MACHINE
