@@ -40,10 +40,9 @@ struct Settings {
   DType kv = DType::f32;              // what the KV cache holds
   Toggle fusion = Toggle::automatic;  // calls of one row: one kernel for several stages. auto: on a card
   Toggle graph = Toggle::automatic;   // calls of one row without taps: a captured graph. auto: on a card
-  std::string matrix_unit = "ieee";   // host machine: ieee, cdna2, cdna3 or hopper (docs/contracts.md)
-
   int wave = 64;                       // host machine: 64 or 32
   int threads = 0;                     // host machine: workers, 0 = all cores
+  std::string matrix_unit = "ieee";    // host machine: ieee, cdna2, cdna3 or hopper (docs/contracts.md)
   std::optional<uint64_t> order_seed;  // host machine: permutes the order in which lanes run
   int context = 0;                     // cache positions; 0 = the model's own context length
   std::vector<std::string>

@@ -24,8 +24,6 @@ Machine::Machine(const Settings& settings) : settings_(settings) {
 }
 
 void Machine::use(bool awaits_copies) const {
-  kernels::host::MatrixUnit unit{};
-  kernels::host::find_matrix_unit(settings_.matrix_unit, unit);
   kernels::host::configure({.wave = settings_.wave,
                             .threads = settings_.threads,
                             .order_seed = settings_.order_seed.value_or(0),
