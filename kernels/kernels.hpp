@@ -102,11 +102,6 @@ Attested add(hipStream_t, const float* a, const float* b, int64_t count, float* 
 Attested swiglu(hipStream_t, const float* gate, const float* up, int64_t count, float* out,
                 Tuning = native_tuning());
 
-// TEMPORARY, until the branch attn is merged.
-Attested kv_write(hipStream_t, const float* rows, int64_t S, int64_t width, int64_t start, void* cache, CacheType);
-Attested qk(hipStream_t, const float* q, const void* k_cache, CacheType, int64_t S, int64_t start, int64_t H, int64_t Hkv, int64_t Dh, float* scores);
-Attested pv(hipStream_t, const float* p, const void* v_cache, CacheType, int64_t S, int64_t T, int64_t H, int64_t Hkv, int64_t Dh, float* out);
-
 // --- fused kernels (decode: one row) ---
 // Every one computes what the single kernels of the same stages would be asked for, stage by stage in f32, so
 // each stage keeps a contract of its own. Outputs that only a tap reads may be null: they are not stored, and
