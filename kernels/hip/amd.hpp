@@ -14,6 +14,15 @@ namespace greta::kernels::inline GRETA_MACHINE {
 inline constexpr int kMaxWave = 64;
 __host__ __device__ constexpr int wave_size() { return GRETA_AMD_WAVE; }
 
+// The pool behind hipMallocAsync gives nothing back to the system by itself.
+inline void keep_freed_memory() {
+  hipMemPool_t pool = nullptr;
+  int device = 0;
+  uint64_t all = ~uint64_t{0};
+  if (hipGetDevice(&device) == hipSuccess && hipDeviceGetDefaultMemPool(&pool, device) == hipSuccess)
+    (void)hipMemPoolSetAttribute(pool, hipMemPoolAttrReleaseThreshold, &all);
+}
+
 __device__ __forceinline__ int linear_thread() {
   return static_cast<int>((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x);
 }

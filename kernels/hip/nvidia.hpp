@@ -43,6 +43,13 @@ static hipError_t hipMalloc(T** pointer, size_t bytes) {
 }
 static inline hipError_t hipFree(void* pointer) { return cudaFree(pointer); }
 template <typename T>
+static hipError_t hipMallocAsync(T** pointer, size_t bytes, hipStream_t stream) {
+  return cudaMallocAsync(reinterpret_cast<void**>(pointer), bytes, stream);
+}
+static inline hipError_t hipFreeAsync(void* pointer, hipStream_t stream) {
+  return cudaFreeAsync(pointer, stream);
+}
+template <typename T>
 static hipError_t hipHostMalloc(T** pointer, size_t bytes, unsigned flags = hipHostMallocDefault) {
   return cudaHostAlloc(reinterpret_cast<void**>(pointer), bytes, flags);
 }
@@ -91,6 +98,17 @@ static inline hipError_t hipGetDeviceCount(int* count) { return cudaGetDeviceCou
 static inline hipError_t hipGetDeviceProperties(hipDeviceProp_t* properties, int device) {
   return cudaGetDeviceProperties(properties, device);
 }
+using hipDeviceAttribute_t = cudaDeviceAttr;
+inline constexpr hipDeviceAttribute_t hipDeviceAttributeMultiprocessorCount = cudaDevAttrMultiProcessorCount;
+static inline hipError_t hipDeviceGetAttribute(int* value, hipDeviceAttribute_t attribute, int device) {
+  return cudaDeviceGetAttribute(value, attribute, device);
+}
+using hipFuncAttribute = cudaFuncAttribute;
+inline constexpr hipFuncAttribute hipFuncAttributeMaxDynamicSharedMemorySize =
+    cudaFuncAttributeMaxDynamicSharedMemorySize;
+static inline hipError_t hipFuncSetAttribute(const void* kernel, hipFuncAttribute attribute, int value) {
+  return cudaFuncSetAttribute(kernel, attribute, value);
+}
 static inline hipError_t hipGetLastError() { return cudaGetLastError(); }
 static inline hipError_t hipPeekAtLastError() { return cudaPeekAtLastError(); }
 static inline const char* hipGetErrorString(hipError_t error) { return cudaGetErrorString(error); }
@@ -99,6 +117,16 @@ namespace greta::kernels::inline GRETA_MACHINE {
 
 inline constexpr int kMaxWave = 64;
 __host__ __device__ constexpr int wave_size() { return 32; }
+
+// The pool behind hipMallocAsync gives nothing back to the system by itself: as it comes, it does so at each
+// synchronise, and the next scratch costs a mapping.
+inline void keep_freed_memory() {
+  cudaMemPool_t pool = nullptr;
+  int device = 0;
+  uint64_t all = ~uint64_t{0};
+  if (cudaGetDevice(&device) == cudaSuccess && cudaDeviceGetDefaultMemPool(&pool, device) == cudaSuccess)
+    (void)cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &all);
+}
 
 #ifdef __CUDACC__
 
