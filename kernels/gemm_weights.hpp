@@ -4,7 +4,7 @@
 // A product of 16 k takes 4 k from each of 4 groups of lanes, in no order of ours, so A and B may agree on
 // any: a step of kStep values along K is dealt out so that group g owns values that lie together in the
 // packed block and share scales. k_of() says which, and the rows of x are laid down in that order
-// (gemm_x.hip). A step has kStep/16 products, in parts of 4 (kTileK of x).
+// (gemm_x.hip). A step has kStep/16 products, in parts of 4 (kPanel of x).
 //
 //   LaneWeights<T> lane;
 //   lane.begin(row, group);           // once a step: scales. row: the step's bytes of this row
@@ -17,7 +17,8 @@
 #pragma once
 
 #include "kernels/fragment_k.hpp"
-#include "kernels/hip/operand_tile.hpp"
+#include "kernels/hip/operand_pair.hpp"
+#include "kernels/hip/shared_tile.hpp"
 #include "kernels/unpack.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
@@ -37,13 +38,13 @@ __device__ __forceinline__ void words(const uint8_t* at, uint32_t (&out)[COUNT])
     const uint2 v = *reinterpret_cast<const uint2*>(at);
     out[0] = v.x, out[1] = v.y;
   } else if constexpr (ALIGN >= 4) {
-#pragma unroll
+    GRETA_UNROLL
     for (int i = 0; i < COUNT; ++i) out[i] = *reinterpret_cast<const uint32_t*>(at + 4 * i);
   } else {  // the words on both sides, shifted together
     const bool odd = reinterpret_cast<uintptr_t>(at) & 2;
     const uint8_t* base = odd ? at - 2 : at;
     uint32_t low = *reinterpret_cast<const uint32_t*>(base);
-#pragma unroll
+    GRETA_UNROLL
     for (int i = 0; i < COUNT; ++i) {
       const uint32_t high = *reinterpret_cast<const uint32_t*>(base + 4 * i + 4);
       out[i] = odd ? low >> 16 | high << 16 : low;
@@ -69,7 +70,7 @@ __host__ __device__ constexpr int byte_of(int e) { return e == 0 ? 0 : e == 1 ? 
 template <Operand O>
 __device__ __forceinline__ uint2 scaled(Four q, float scale, float offset) {
   float v[4];
-#pragma unroll
+  GRETA_UNROLL
   for (int e = 0; e < 4; ++e) v[e] = fmaf(scale, q.x[e], offset);
   return make_uint2(operand_pair<O>(v[0], v[1]), operand_pair<O>(v[2], v[3]));
 }
@@ -147,7 +148,7 @@ struct LaneWeights<WeightType::q6_K> {
   __device__ __forceinline__ void begin(const uint8_t* row, int group) {
     const float d = packed::half_at(row + 208) * packed::kUnit;
     const int8_t* scales = reinterpret_cast<const int8_t*>(row + 192) + group / 2 * 8 + group % 2;
-#pragma unroll
+    GRETA_UNROLL
     for (int i = 0; i < 4; ++i) scale[i] = d * static_cast<float>(scales[2 * i]);
   }
   template <int ALIGN>
@@ -219,7 +220,7 @@ struct LaneWeights<WeightType::q4_0> {
 // Values that are not packed: group g owns 16 in a row; read as they are needed.
 template <WeightType T>
 struct LaneValues {
-  static constexpr int kStep = kTileK, kAlign = packing(T).bytes;
+  static constexpr int kStep = kPanel, kAlign = packing(T).bytes;
   const uint8_t* at;
   int align;
 

@@ -1,247 +1,234 @@
 // y[s, n] = Σ_k x[s, k] · W[n, k] through the matrix unit, for a card: the kernel that gemm_wide_*.hip
 // instantiate. Private to kernels/.
 //
-// A block makes kM rows of x by kN rows of W. The rows of x come as operands (gemm_x.hip), in tiles of 64
-// along K; the rows of W come packed, in steps of LaneWeights<T>::kStep, and are unpacked by the lane that
-// feeds them to the matrix unit, so W crosses shared memory once and packed. Both are copied ahead through
-// rings of X_STAGES and W_STAGES. A wave makes 16·M_TILES rows of x by 32 rows of W: each operand that it
-// unpacks serves M_TILES products. Costs of a tile of 64 a wave: one barrier, 4·M_TILES fragments of x read,
-// 8·M_TILES products (of 16x16x16).
+// The rows of W are the product's rows and come packed: the lane that feeds them to the matrix unit unpacks
+// them (gemm_weights.hpp), so W crosses shared memory once and packed. The rows of x are its columns and come
+// as operands (gemm_x.hip). Both are copied ahead through rings. Costs a tile of 64 along K: one barrier; a
+// wave of X_TILES x W_TILES unpacks 64·W_TILES fragments' worth of 4 values a lane and makes
+// 4·X_TILES·W_TILES products of 16x16x16. Of a group, the unit makes a tile's products while the waves unpack
+// the next tile's weights.
 #pragma once
 
 #include "kernels/gemm_call.hpp"
-#include "kernels/gemm_weights.hpp"
-#include "kernels/hip/async_copy.hpp"
-#include "kernels/hip/operand_tile.hpp"
+#include "kernels/gemm_copies.hpp"
 #include "kernels/hip/scratch.hpp"
 #include "kernels/launch.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
-
-inline constexpr int kWaveFragments = 2;                        // of 16 rows of W, a wave
-inline constexpr int kWaveN = kWaveFragments * kTile;           // rows of W, a wave
-inline constexpr int kLaneRows = kWaveFragments * kMaxColumns;  // rows of W, a lane, at most
-
-// What the kernel is told of one product.
-struct GemmArguments {
-  const uint8_t* w;
-  int64_t N, row_bytes;  // of W, packed
-  const half_bits* x;    // [rows in whole tiles, tiles · 64] in the order of LaneWeights<T>::k_of
-  int64_t rows;
-  int tiles;  // of 64 along K; whole steps
-  float* y;
-};
 
 // out[row, :] = x[row, :] rounded, in the order of LaneWeights<type>::k_of (gemm_x.hip); zeros for rows up to
 // `made_rows` and k up to 64·tiles.
 void operands_of_x(hipStream_t, WeightType type, Operand, const float* x, int64_t rows, int64_t made_rows,
                    int K, int tiles, half_bits* out);
 
-template <WeightType T, bool ALIGNED, int M_TILES, int WAVES_M, int WAVES_N, int X_STAGES, int W_STAGES>
-struct GemmPlan {
-  using Lane = LaneWeights<T>;
-  static constexpr WeightType kType = T;
-  static constexpr bool kAligned = ALIGNED;  // every row's step begins at a multiple of 16 bytes
-  static constexpr int kMTiles = M_TILES, kWavesN = WAVES_N, kWaves = WAVES_M * WAVES_N;
-  static constexpr int kWaveM = M_TILES * kTile, kM = kWaveM * WAVES_M, kN = kWaveN * WAVES_N;
-  static constexpr int kXStages = X_STAGES, kWStages = W_STAGES;
-  static constexpr int kParts = Lane::kStep / kTileK;  // tiles of x in a step of W
+inline constexpr int kTileProducts = kPanel / kTile;
 
-  // A row of a step in shared memory keeps the place in 16 bytes that it has in device memory. An odd number
-  // of chunks spreads the rows over the banks.
-  static constexpr int kStepBytes = Lane::kStep / packing(T).values * packing(T).bytes;
-  static constexpr int kChunks = (kStepBytes + (ALIGNED ? 0 : 16 - Lane::kAlign) + 15) / 16;
-  static constexpr int kStride = 16 * (kChunks | 1);
+// One wave's rows of W: W_TILES fragments, each of lane_columns() rows a lane.
+template <class PLAN, Operand O>
+struct WaveWeights {
+  using Lane = typename PLAN::Lane;
+  static constexpr int kMost = PLAN::kWTiles * kMaxColumns;
+  int group;
+  int rows[kMost];
+  Lane lanes[kMost];
 
-  // Rows are whole steps: no chunk lies beyond one.
-  static constexpr bool kWhole = ALIGNED && packing(T).values == Lane::kStep;
-
-  static constexpr int kXBytes = kM * kTileRowBytes, kWBytes = kN * kStride;
-  static constexpr int kSharedBytes = X_STAGES * kXBytes + W_STAGES * kWBytes;
-  // Step t of W is in the group of tile (t − W_STAGES + 1)·kParts + X_STAGES − 1 of x, and needed with tile
-  // t·kParts.
-  static_assert(X_STAGES - 1 <= (W_STAGES - 1) * kParts, "a step of W would be waited for too late");
-
-#if defined(GRETA_HIP_HOST)
-  static constexpr int kThreads = 0;  // wave_size() is a setting there
-#else
-  static constexpr int kThreads = kWaves * wave_size();
-#endif
-};
-
-// A thread's part in copying the block's tiles of x: it copies chunk threadIdx % 8 of some rows.
-template <class PLAN>
-struct XTiles {
-  const half_bits* from;
-  int stride;  // of a row
-  int to;
-
-  __device__ __forceinline__ XTiles(const GemmArguments& g, int64_t m0) {
-    const int row = static_cast<int>(threadIdx.x) / kTileChunks,
-              chunk = static_cast<int>(threadIdx.x) % kTileChunks;
-    stride = g.tiles * kTileK;
-    from = g.x + (m0 + row) * stride + chunk * 8;
-    to = tile_offset(row, chunk);
+  __device__ __forceinline__ WaveWeights() : group(group_of_k(a_cell(lane_id(), 0).column)) {
+    GRETA_UNROLL
+    for (int c = 0; c < PLAN::kWTiles * lane_columns(); ++c)
+      rows[c] = wave_id() * PLAN::kWaveN + c / lane_columns() * kTile +
+                a_cell(lane_id(), c % lane_columns() * 2).row;
   }
-  __device__ __forceinline__ void copy(AsyncCopies& copies, int tile, uint8_t* ring) const {
-    const int rows = PLAN::kWaves * wave_size() / kTileChunks;  // at a time; a multiple of 8
-    const half_bits* const at = from + tile * kTileK;
-#pragma unroll
-    for (int first = 0; first < PLAN::kM; first += rows) {
-      copies.copy16(ring + tile % PLAN::kXStages * PLAN::kXBytes + to + first * kTileRowBytes,
-                    at + static_cast<int64_t>(first * stride), 16);
+  // Makes tile t's weights ready for fragment().
+  __device__ __forceinline__ void load(const WSteps<PLAN>& w, int t) {
+    const int step = t / PLAN::kParts, part = t % PLAN::kParts;
+    GRETA_UNROLL
+    for (int c = 0; c < PLAN::kWTiles * lane_columns(); ++c) {
+      const uint8_t* const row = w.step(step) + rows[c] * PLAN::kStride + w.shift(rows[c], step);
+      if (part == 0) lanes[c].begin(row, group);
+      lanes[c].template load<PLAN::kAligned ? 16 : Lane::kAlign>(row, group, part);
     }
   }
+  // A of product i of the tile, fragment f.
+  __device__ __forceinline__ FragmentA fragment(int f, int i) const {
+    FragmentA a;
+    GRETA_UNROLL
+    for (int c = 0; c < lane_columns();
+         ++c) {  // wave 32: pairs of k at registers 2c and 4 + 2c; wave 64: 0 and 2
+      const uint2 pairs = lanes[f * lane_columns() + c].template operands<O>(i);
+      half_bits *const low = a.x + 2 * c, *const high = low + 2 * lane_columns();
+      low[0] = static_cast<half_bits>(pairs.x), low[1] = static_cast<half_bits>(pairs.x >> 16);
+      high[0] = static_cast<half_bits>(pairs.y), high[1] = static_cast<half_bits>(pairs.y >> 16);
+    }
+    return a;
+  }
 };
 
-// Likewise of steps of W: chunks are dealt out to threads in order. Rows beyond the last repeat it (they are
-// made and not stored); bytes beyond a row are zeros.
 template <class PLAN>
-struct WSteps {
-  const uint8_t* rows;
-  int row_bytes, last;
-  uint32_t first_byte;  // of `rows`: its place in 16 bytes
+using WaveSums = FragmentAcc[PLAN::kWTiles][PLAN::kXTiles];
 
-  __device__ __forceinline__ WSteps(const GemmArguments& g, int64_t n0)
-      : rows(g.w + n0 * g.row_bytes),
-        row_bytes(static_cast<int>(g.row_bytes)),
-        last(static_cast<int>(g.N - n0 < PLAN::kN ? g.N - n0 : PLAN::kN) - 1),
-        first_byte(static_cast<uint32_t>(n0 * g.row_bytes)) {}
-  __device__ __forceinline__ int row(int r) const { return r < last ? r : last; }
-  // Bytes by which the step of this row begins behind its first chunk.
-  __device__ __forceinline__ int shift(int r, int step) const {
-    if constexpr (PLAN::kAligned) return 0;
-    return static_cast<int>((first_byte + static_cast<uint32_t>(row(r) * row_bytes) +
-                             static_cast<uint32_t>(step * PLAN::kStepBytes)) &
-                            15);
+// The wave by itself.
+template <class PLAN, Operand O>
+__device__ __forceinline__ void multiply_alone(const GemmArguments& g, const XTiles<PLAN>& x,
+                                               const WSteps<PLAN>& w, WaveSums<PLAN>& sums) {
+  AsyncCopies copies;
+  const int steps = g.tiles / PLAN::kParts;
+  for (int step = 0; step < PLAN::kWStages - 1; ++step) {
+    if (step < steps) w.copy(copies, step);
   }
-  __device__ __forceinline__ void copy(AsyncCopies& copies, int step, uint8_t* ring) const {
-    uint8_t* const to = ring + step % PLAN::kWStages * PLAN::kWBytes;
-#pragma unroll
-    for (int first = 0; first < PLAN::kN * PLAN::kChunks; first += PLAN::kWaves * wave_size()) {
-      const int id = first + static_cast<int>(threadIdx.x), r = id / PLAN::kChunks,
-                chunk = id % PLAN::kChunks;
-      if (id >= PLAN::kN * PLAN::kChunks) break;
-      const int begin = row(r) * row_bytes;
-      const int from = begin + step * PLAN::kStepBytes - shift(r, step) + 16 * chunk;
-      int bytes = 16;
-      if constexpr (!PLAN::kWhole) {
-        const int left = begin + row_bytes - from;
-        bytes = left >= 16 ? 16 : left > 0 ? left : 0;
+  for (int t = 0; t < PLAN::kAhead; ++t) {
+    if (t < g.tiles) x.copy(copies, t);
+    copies.commit();
+  }
+  WaveWeights<PLAN, O> weights;
+  for (int t = 0; t < g.tiles; ++t) {
+    copies.wait<PLAN::kAhead - 1>();
+    __syncthreads();  // this tile is there, and the last one has been read by all
+    const int next_step = t / PLAN::kParts + PLAN::kWStages - 1;
+    if (t % PLAN::kParts == 0 && next_step < steps) w.copy(copies, next_step);
+    if (t + PLAN::kAhead < g.tiles) x.copy(copies, t + PLAN::kAhead);
+    copies.commit();
+
+    const half_bits* const tile = reinterpret_cast<const half_bits*>(x.tile(t));
+    weights.load(w, t);
+    GRETA_UNROLL
+    for (int i = 0; i < kTileProducts; ++i) {
+      FragmentA a[PLAN::kWTiles];
+      GRETA_UNROLL
+      for (int f = 0; f < PLAN::kWTiles; ++f) a[f] = weights.fragment(f, i);
+      GRETA_UNROLL
+      for (int m = 0; m < PLAN::kXTiles; ++m) {
+        const FragmentB b = fragment_by_rows(tile, PLAN::kM, m * kTile, i * kTile);
+        GRETA_UNROLL
+        for (int f = 0; f < PLAN::kWTiles; ++f) mma<O>(sums[f][m], a[f], b);
       }
-      copies.copy16(to + r * PLAN::kStride + 16 * chunk, rows + (bytes > 0 ? from : 0), bytes);
     }
+  }
+}
+
+// Four waves as one: turn t asks for tile t's products, waits for tile t − 1's, and unpacks tile t + 1.
+template <class PLAN, Operand O>
+struct GroupTurn {
+  int tiles;
+  XTiles<PLAN> x;  // by value: what a reference is kept to would lie in memory
+  WSteps<PLAN> w;
+  AsyncCopies copies = {};
+  WaveWeights<PLAN, O> weights = {};
+
+  __device__ __forceinline__ void unpack(int t, FragmentA (&a)[kTileProducts]) {
+    weights.load(w, t);
+    GRETA_UNROLL
+    for (int i = 0; i < kTileProducts; ++i) a[i] = weights.fragment(0, i);
+  }
+  __device__ __forceinline__ void start(FragmentA (&a)[kTileProducts]) {
+    const int steps = tiles / PLAN::kParts;
+    for (int step = 0; step < PLAN::kWStages; ++step) {
+      if (step < steps) w.copy(copies, step);
+    }
+    for (int t = 0; t < PLAN::kAhead; ++t) {
+      if (t < tiles) x.copy(copies, t);
+      copies.commit();
+    }
+    copies.wait<PLAN::kAhead - 1>();
+    __syncthreads();
+    unpack(0, a);
+  }
+  __device__ __forceinline__ void operator()(int t, const FragmentA (&now)[kTileProducts],
+                                             FragmentA (&next)[kTileProducts],
+                                             FragmentAcc (&sums)[PLAN::kXTiles]) {
+    copies.wait<PLAN::kAhead - 2>();
+    shared_written();
+    __syncthreads();  // tile t and the weights of t + 1 are there; t − 2's products are made, t − 1 unpacked…
+                      // by all
+    const half_bits* const tile = reinterpret_cast<const half_bits*>(x.tile(t));
+    group_hold(sums);
+    group_begin();
+    GRETA_UNROLL
+    for (int i = 0; i < kTileProducts; ++i) {
+      GRETA_UNROLL
+      for (int m = 0; m < PLAN::kXTiles; m += PLAN::kGroupX)
+        group_product_wide<O, PLAN::kGroupX>(sums + m, now[i], tile, PLAN::kM, m * kTile, i * kTile);
+    }
+    group_commit();
+    if ((t + 1) % PLAN::kParts == 0) {
+      const int step = (t + 1) / PLAN::kParts + PLAN::kWStages - 1;
+      if (step * PLAN::kParts < tiles) w.copy(copies, step);
+    }
+    if (t + PLAN::kAhead < tiles) x.copy(copies, t + PLAN::kAhead);
+    copies.commit();
+    group_wait<1>();
+    if (t + 1 < tiles) unpack(t + 1, next);
   }
 };
 
 template <class PLAN, Operand O>
-__global__ void __launch_bounds__(PLAN::kThreads) gemm_wide_kernel(GemmArguments g) {
-  using Lane = typename PLAN::Lane;
-  GRETA_DYNAMIC_SHARED(uint8_t, x_ring);
-  uint8_t* const w_ring = x_ring + PLAN::kXStages * PLAN::kXBytes;
+__device__ __forceinline__ void multiply_grouped(const GemmArguments& g, const XTiles<PLAN>& x,
+                                                 const WSteps<PLAN>& w, WaveSums<PLAN>& sums) {
+  GroupTurn<PLAN, O> turn{g.tiles, x, w};
+  FragmentA even[kTileProducts], odd[kTileProducts];
+  turn.start(even);
+  for (int t = 0; t < g.tiles; t += 2) {
+    turn(t, even, odd, sums[0]);
+    turn(t + 1, odd, even, sums[0]);
+  }
+  group_wait<0>();
+  group_hold(sums[0]);
+}
+
+template <class PLAN, Operand O>
+__global__ void __launch_bounds__(PLAN::kThreads, PLAN::kBlocks) gemm_wide_kernel(GemmArguments g) {
+  GRETA_DYNAMIC_SHARED(uint8_t, shared);
   const int64_t blocks_m = ceil_div(g.rows, PLAN::kM);
   const int64_t m0 = blockIdx.x % blocks_m * PLAN::kM, n0 = blockIdx.x / blocks_m * PLAN::kN;
-  const int wave_m = wave_id() / PLAN::kWavesN * PLAN::kWaveM;
-  const int wave_n = wave_id() % PLAN::kWavesN * kWaveN;
-  const int steps = g.tiles / PLAN::kParts;
-
-  // This lane's rows of W, `columns` a fragment, and its group.
-  const int columns = lane_columns(), group = group_of_k(a_cell(lane_id(), 0).column);
-  int rows[kLaneRows];
-#pragma unroll
-  for (int c = 0; c < kWaveFragments * columns; ++c)
-    rows[c] = wave_n + c / columns * kTile + b_cell(lane_id(), c % columns * 4).column;
-
-  AsyncCopies copies;
-  const XTiles<PLAN> x_tiles(g, m0);
-  const WSteps<PLAN> w_steps(g, n0);
-  for (int step = 0; step < PLAN::kWStages - 1; ++step) {
-    if (step < steps) w_steps.copy(copies, step, w_ring);
+  const XTiles<PLAN> x(g, m0, shared);
+  const WSteps<PLAN> w(g, n0, shared + PLAN::kXStages * PLAN::kXBytes);
+  WaveSums<PLAN> sums;
+  GRETA_UNROLL
+  for (int f = 0; f < PLAN::kWTiles; ++f) {
+    GRETA_UNROLL
+    for (int m = 0; m < PLAN::kXTiles; ++m) sums[f][m].fill(0);
   }
-  for (int tile = 0; tile < PLAN::kXStages - 1; ++tile) {
-    if (tile < g.tiles) x_tiles.copy(copies, tile, x_ring);
-    copies.commit();
+  if constexpr (PLAN::kGrouped) {
+    multiply_grouped<PLAN, O>(g, x, w, sums);
+  } else {
+    multiply_alone<PLAN, O>(g, x, w, sums);
   }
-
-  FragmentAcc sums[PLAN::kMTiles][kWaveFragments];
-#pragma unroll
-  for (int m = 0; m < PLAN::kMTiles; ++m) {
-    for (int f = 0; f < kWaveFragments; ++f) sums[m][f].fill(0);
-  }
-  Lane lanes[kLaneRows];
-  for (int tile = 0; tile < g.tiles; ++tile) {
-    const int step = tile / PLAN::kParts, part = tile % PLAN::kParts;
-    copies.wait<PLAN::kXStages - 2>();
-    __syncthreads();  // this tile is there, and the last one has been read by all
-    if (part == 0 && step + PLAN::kWStages - 1 < steps)
-      w_steps.copy(copies, step + PLAN::kWStages - 1, w_ring);
-    if (tile + PLAN::kXStages - 1 < g.tiles) x_tiles.copy(copies, tile + PLAN::kXStages - 1, x_ring);
-    copies.commit();
-
-    const uint8_t* const x = x_ring + tile % PLAN::kXStages * PLAN::kXBytes;
-    const uint8_t* const w = w_ring + step % PLAN::kWStages * PLAN::kWBytes;
-#pragma unroll
-    for (int c = 0; c < kWaveFragments * columns; ++c) {
-      const uint8_t* const row = w + rows[c] * PLAN::kStride + w_steps.shift(rows[c], step);
-      if (part == 0) lanes[c].begin(row, group);
-      lanes[c].template load<PLAN::kAligned ? 16 : Lane::kAlign>(row, group, part);
-    }
-#pragma unroll
-    for (int i = 0; i < kTileProducts; ++i) {
-      FragmentB b[kWaveFragments];
-#pragma unroll
-      for (int c = 0; c < kWaveFragments * columns; ++c) {
-        const uint2 pairs = lanes[c].template operands<O>(i);
-        half_bits* const at = b[c / columns].x + c % columns * 4;
-        at[0] = static_cast<half_bits>(pairs.x), at[1] = static_cast<half_bits>(pairs.x >> 16);
-        at[2] = static_cast<half_bits>(pairs.y), at[3] = static_cast<half_bits>(pairs.y >> 16);
-      }
-#pragma unroll
-      for (int m = 0; m < PLAN::kMTiles; ++m) {
-        const FragmentA a = load_a(x, wave_m + m * kTile, i);
-#pragma unroll
-        for (int f = 0; f < kWaveFragments; ++f) mma<O>(sums[m][f], a, b[f]);
-      }
-    }
-  }
-
-  const bool pairs = wave_size() == 32 && g.N % 2 == 0;  // elements r, r + 1 are neighbours in n there
-#pragma unroll
-  for (int m = 0; m < PLAN::kMTiles; ++m) {
-#pragma unroll
-    for (int f = 0; f < kWaveFragments; ++f) {
-#pragma unroll
+  GRETA_UNROLL
+  for (int f = 0; f < PLAN::kWTiles; ++f) {
+    GRETA_UNROLL
+    for (int m = 0; m < PLAN::kXTiles; ++m) {
+      GRETA_UNROLL
       for (int r = 0; r < fragment_elements(); ++r) {
         const FragmentCell cell = acc_cell(lane_id(), r);
-        const int64_t s = m0 + wave_m + m * kTile + cell.row;
-        const int64_t n = n0 + wave_n + f * kTile + cell.column;
-        if (s >= g.rows || n >= g.N) continue;
-        float* const at = g.y + s * g.N + n;
-        if (!pairs) {
-          *at = sums[m][f].x[r];
-        } else if (r % 2 == 0) {
-          *reinterpret_cast<float2*>(at) = make_float2(sums[m][f].x[r], sums[m][f].x[r + 1]);
-        }
+        const int64_t n = n0 + wave_id() * PLAN::kWaveN + f * kTile + cell.row,
+                      s = m0 + m * kTile + cell.column;
+        if (s < g.rows && n < g.N) g.y[s * g.N + n] = sums[f][m].x[r];
       }
     }
   }
 }
 
-// The plans that a machine has for a type. NVIDIA: 128 x 128, and for the types of large models 128 x 256;
-// others have 64 KiB of shared memory a block.
+// The plans that a machine has for a type. NVIDIA with wave groups: 256 x 128 a block, and 128 x 128 where
+// that fills the card better; others have 64 KiB of shared memory a block.
 #if defined(GRETA_HIP_NVIDIA)
 template <WeightType T, bool ALIGNED>
-using LargePlan = GemmPlan<T, ALIGNED, 8, 1, 8, 4, LaneWeights<T>::kStep == kTileK ? 4 : 2>;
+using LargePlan = GemmPlan<T, ALIGNED, true, 16, 1, 8, T == WeightType::q8_0 ? 4 : 5,
+                           LaneWeights<T>::kStep == kPanel ? 3 : 2>;
 template <WeightType T, bool ALIGNED>
-using SmallPlan = GemmPlan<T, ALIGNED, 4, 2, 4, 4, LaneWeights<T>::kStep == kTileK ? 4 : 2>;
+using SmallPlan =
+    std::conditional_t<kWaveGroups,
+                       GemmPlan<T, ALIGNED, true, 8, 1, 8, 5, LaneWeights<T>::kStep == kPanel ? 3 : 2>,
+                       GemmPlan<T, ALIGNED, false, 8, 2, 4, 4, LaneWeights<T>::kStep == kPanel ? 4 : 2>>;
 template <WeightType T, bool ALIGNED>
 constexpr bool has_large_plan() {
-  return T == WeightType::q4_K || T == WeightType::q6_K || T == WeightType::q8_0 ||
-         (T == WeightType::f16 && ALIGNED);
+  return kWaveGroups && (T == WeightType::q4_K || T == WeightType::q6_K || T == WeightType::q8_0 ||
+                         (T == WeightType::f16 && ALIGNED));
 }
 #else
 template <WeightType T, bool ALIGNED>
-using SmallPlan = GemmPlan<T, ALIGNED, 4, 1, T == WeightType::q4_K || T == WeightType::q5_K ? 4 : 2, 2, 2>;
+using SmallPlan =
+    GemmPlan<T, ALIGNED, false, 4, 2, T == WeightType::q4_K || T == WeightType::q5_K ? 4 : 2, 2, 2>;
+template <WeightType T, bool ALIGNED>
+using LargePlan = SmallPlan<T, ALIGNED>;
 template <WeightType T, bool ALIGNED>
 constexpr bool has_large_plan() {
   return false;
@@ -263,16 +250,17 @@ template <class PLAN>
 std::string run_gemm(const GemmCall& call) {
   constexpr WeightType kType = PLAN::kType;
   const std::string name = std::string("matmul_mfma_gemm_") + packing(kType).name +
-                           "<wide,tile=" + std::to_string(PLAN::kM) + "x" + std::to_string(PLAN::kN) + "x" +
-                           std::to_string(kTileK) + ",stages=" + std::to_string(PLAN::kXStages) + "x" +
+                           (PLAN::kGrouped && kWaveGroups ? "<wide,grouped,tile=" : "<wide,tile=") +
+                           std::to_string(PLAN::kM) + "x" + std::to_string(PLAN::kN) + "x" +
+                           std::to_string(kPanel) + ",stages=" + std::to_string(PLAN::kXStages) + "x" +
                            std::to_string(PLAN::kWStages) + ",waves=" + std::to_string(PLAN::kWaves) +
                            ",wave=" + std::to_string(wave_size()) + ">";
   const int64_t columns = call.w.columns, bytes = row_bytes(kType, columns);
-  const int64_t tiles = ceil_div(columns, PLAN::Lane::kStep) * PLAN::kParts;
-  require(bytes * PLAN::kN < INT32_MAX && tiles * kTileK * PLAN::kM < INT32_MAX, "matmul",
+  const int64_t tiles = ceil_div(ceil_div(columns, PLAN::Lane::kStep) * PLAN::kParts, 2) * 2;
+  require(bytes * PLAN::kN < INT32_MAX && tiles * kPanel * PLAN::kM < INT32_MAX, "matmul",
           std::to_string(columns) + " columns are too many for " + name);
   const int64_t made_rows = ceil_div(call.rows, PLAN::kM) * PLAN::kM;
-  const Scratch<half_bits> x(call.stream, static_cast<size_t>(made_rows * tiles * kTileK));
+  const Scratch<half_bits> x(call.stream, static_cast<size_t>(made_rows * tiles * kPanel));
   operands_of_x(call.stream, kType, call.operand, call.x, call.rows, made_rows, static_cast<int>(columns),
                 static_cast<int>(tiles), x.data());
   const GemmArguments g{static_cast<const uint8_t*>(call.w.data),

@@ -17,7 +17,7 @@ __global__ void operands_of_x_kernel(const float* x, int64_t rows, int K, unsign
   const int place = static_cast<int>(chunk) * kPlaces;
   const int step = place / Lane::kStep, product = place % Lane::kStep / kTile, first = place % kTile;
   float values[kPlaces];
-#pragma unroll
+  GRETA_UNROLL
   for (int i = 0; i < kPlaces; ++i) {
     const int k = step * Lane::kStep + Lane::k_of(group_of_k(first + i), product, place_of_k(first + i));
     values[i] = row < rows && k < K ? x[row * K + k] : 0.0f;
@@ -33,7 +33,7 @@ __global__ void operands_of_x_kernel(const float* x, int64_t rows, int K, unsign
 template <WeightType T, Operand O>
 void launch(hipStream_t stream, const float* x, int64_t rows, int64_t made_rows, int K, int tiles,
             half_bits* out) {
-  const unsigned chunks = static_cast<unsigned>(tiles) * (kTileK / kPlaces);
+  const unsigned chunks = static_cast<unsigned>(tiles) * (kPanel / kPlaces);
   const auto blocks_a_row = static_cast<unsigned>(ceil_div(chunks, kThreads));
   const unsigned grid = grid_for(made_rows * blocks_a_row, 1, "matmul");
   hipLaunchKernelGGL(HIP_KERNEL_NAME(operands_of_x_kernel<T, O>), dim3(grid), dim3(kThreads), 0, stream, x,

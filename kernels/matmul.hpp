@@ -14,5 +14,7 @@ Attested matmul_mfma_gemm(hipStream_t, Operand, const Weight& w, const float* x,
 // The same for a card (gemm_wide.hpp).
 Attested matmul_mfma_gemm_wide(hipStream_t, Operand, const Weight& w, const float* x, int64_t rows, float* y);
 Attested matmul_mfma_gemv(hipStream_t, Operand, const Weight& w, const float* x, int64_t rows, float* y);
+// The same as matmul_mfma_gemm for a card (gemm_wide.hpp); w.data lies at a multiple of 16 bytes.
+Attested matmul_mfma_gemm_wide(hipStream_t, Operand, const Weight& w, const float* x, int64_t rows, float* y);
 
 }  // namespace greta::kernels::inline GRETA_MACHINE
