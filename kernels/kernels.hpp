@@ -51,12 +51,11 @@ constexpr Tuning native_tuning() {
 
 enum class Unit { valu, mfma };
 enum class Shape { gemm, gemv };
-enum class Operand { f16, bf16 };  // what the matrix unit multiplies
 struct Route {
   Unit unit = Unit::valu;
   Shape shape = Shape::gemv;
   Tuning tuning = native_tuning();
-  Operand operand = Operand::f16;  // mfma only
+  Operand operand = Operand::f16;  // mfma only: what the matrix unit multiplies (kernels/hip/half.hpp)
 };
 
 // What the KV cache holds; a value is rounded to nearest even when it is written.
@@ -69,8 +68,8 @@ Attested embed(hipStream_t, const Weight& table, const int32_t* tokens, int64_t 
 Attested rmsnorm(hipStream_t, const float* x, const float* weight, int64_t rows, int64_t columns, float eps,
                  float* out);
 
-// y[s, n] = Σ_k x[s, k] · W[n, k]. Routes: valu (f32 fused multiply-adds) and mfma (16x16x16 f16 tiles into
-// f32: activations and dequantised weights are rounded to f16); gemm tiles over rows of x and of W, gemv runs
+// y[s, n] = Σ_k x[s, k] · W[n, k]. Routes: valu (f32 fused multiply-adds) and mfma (16x16x16 tiles of f16
+// or bf16 into f32: activations and dequantised weights are rounded to it); gemm tiles over rows of x and of W, gemv runs
 // each row of x alone. Any route takes any size.
 Attested matmul(hipStream_t, Route, const Weight& w, const float* x, int64_t rows, float* y);
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "kernels/kernels.hpp"
 
@@ -28,6 +29,15 @@ __host__ __device__ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a
 
 // log2 of a power of two: the depth of a tree over n sums.
 __host__ __device__ constexpr int tree_depth(int n) { return n <= 1 ? 0 : 1 + tree_depth(n / 2); }
+
+// Whose arithmetic the matrix unit of the current device has, as contracts name it (docs/contracts.md): on
+// the host what it is configured to be. LaunchError: a card whose unit has no model here.
+std::string matrix_unit();
+// The same by what cards call themselves: compute capability, gcnArchName. nullptr: no model.
+const char* unit_of_compute_capability(int major, int minor);
+const char* unit_of_gfx(std::string_view arch);
+
+inline const char* operand_name(Operand o) { return o == Operand::f16 ? "f16" : "bf16"; }
 
 // "op=OP x=X w=X acc=f32 chain=N out=f32 unit=UNIT"
 std::string sum_contract(const char* op, const char* operands, int64_t chain,

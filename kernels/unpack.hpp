@@ -53,13 +53,6 @@ __device__ inline float f16_at(const uint8_t* p) {
   return f16_to_f32(static_cast<uint16_t>(p[0] | p[1] << 8));
 }
 
-__device__ inline float bf16_to_f32(uint16_t bits) {
-  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-  float value;
-  memcpy(&value, &wide, sizeof(value));
-  return value;
-}
-
 struct ScaleMin {
   float scale, min;
 };
@@ -100,7 +93,7 @@ __device__ inline void unpack_chunk(const uint8_t* row, int64_t k, int64_t count
       for (int i = 0; i < count; ++i) bits[i] = values[i];
     }
     for (int i = 0; i < kChunk; ++i)
-      out[i] = T == WeightType::f16 ? f16_to_f32(bits[i]) : unpacking::bf16_to_f32(bits[i]);
+      out[i] = T == WeightType::f16 ? f16_to_f32(bits[i]) : bf16_to_f32(bits[i]);
   } else if constexpr (T == WeightType::q8_0) {
     const float d = f16_at(block);
     const int8_t* q = reinterpret_cast<const int8_t*>(block + 2);

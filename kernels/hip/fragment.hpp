@@ -1,18 +1,22 @@
-// One matrix-fragment interface: D = A·B + C over 16x16x16, f16 inputs, f32 accumulator, a wave a product.
+// One matrix-fragment interface: D = A·B + C over 16x16x16, f16 or bf16 inputs, f32 accumulator, a wave a
+// product.
 //
-//   FragmentA a; FragmentB b; FragmentAcc c; c.fill(0);
+//   FragmentA a; FragmentB b; FragmentAcc c;
+//   c.fill(0);
 //   for (int r = 0; r < fragment_elements(); ++r) {
-//     const FragmentCell cell = a_cell(lane_id(), r);  a.x[r] = f32_to_f16_rn(A[row0 + cell.row][k0 +
-//     cell.column]);   // column: k const FragmentCell at = b_cell(lane_id(), r);    b.x[r] =
-//     f32_to_f16_rn(B[k0 + at.row][column0 + at.column]);    // row: k
+//     const FragmentCell in_a = a_cell(lane_id(), r), in_b = b_cell(lane_id(), r);  // k: a's column, b's row
+//     a.x[r] = f32_to_f16_rn(A[row0 + in_a.row][k0 + in_a.column]);
+//     b.x[r] = f32_to_f16_rn(B[k0 + in_b.row][column0 + in_b.column]);
 //   }
-//   mma(c, a, b);                                   // all lanes of a full wave, at the same line
-//   for (r …) { const FragmentCell cell = acc_cell(lane_id(), r);  D[row0 + cell.row][column0 + cell.column]
-//   = c.x[r]; }
+//   mma(c, a, b);  // all lanes of a full wave, at the same line; of bf16: mma<Operand::bf16>(c, a, b)
+//   for (int r = 0; r < fragment_elements(); ++r) {
+//     const FragmentCell at = acc_cell(lane_id(), r);
+//     D[row0 + at.row][column0 + at.column] = c.x[r];
+//   }
 //
 // Elements r and r + 1 of A and B, r even, are neighbours in k. The arithmetic is the machine's: CDNA's and
-// NVIDIA's matrix units are not IEEE (docs/contracts.md); host: products exact, added in ascending k from C
-// by IEEE f32 (unit=ieee).
+// NVIDIA's matrix units are not IEEE (docs/contracts.md); the host's is what it was configured to be
+// (host_unit.hpp), bit for bit.
 #pragma once
 
 #include "kernels/hip/fragment_layout.hpp"
@@ -87,18 +91,28 @@ __device__ __forceinline__ FragmentCell acc_cell(int lane, int r) {
 
 #if defined(GRETA_HIP_AMD)
 
+template <Operand O = Operand::f16>
 __device__ __forceinline__ void mma(FragmentAcc& c, const FragmentA& a, const FragmentB& b) {
   using Half4 = _Float16 __attribute__((ext_vector_type(4)));
+  using Short4 = short __attribute__((ext_vector_type(4)));  // how the builtin takes bf16
   using Float4 = float __attribute__((ext_vector_type(4)));
 #if defined(__HIP_DEVICE_COMPILE__)
-  const Float4 d = __builtin_amdgcn_mfma_f32_16x16x16f16(
-      __builtin_bit_cast(Half4, a), __builtin_bit_cast(Half4, b), __builtin_bit_cast(Float4, c), 0, 0, 0);
-  c = __builtin_bit_cast(FragmentAcc, d);
+  const Float4 in = __builtin_bit_cast(Float4, c);
+  if constexpr (O == Operand::f16) {
+    c = __builtin_bit_cast(FragmentAcc,
+                           __builtin_amdgcn_mfma_f32_16x16x16f16(__builtin_bit_cast(Half4, a),
+                                                                 __builtin_bit_cast(Half4, b), in, 0, 0, 0));
+  } else {
+    c = __builtin_bit_cast(
+        FragmentAcc, __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(__builtin_bit_cast(Short4, a),
+                                                               __builtin_bit_cast(Short4, b), in, 0, 0, 0));
+  }
 #endif
 }
 
 #elif defined(GRETA_HIP_NVIDIA)
 
+template <Operand O = Operand::f16>
 __device__ __forceinline__ void mma(FragmentAcc& c, const FragmentA& a, const FragmentB& b) {
   const auto pair = [](const half_bits* x, int q) {
     return static_cast<uint32_t>(x[2 * q]) | static_cast<uint32_t>(x[2 * q + 1]) << 16;
@@ -106,11 +120,18 @@ __device__ __forceinline__ void mma(FragmentAcc& c, const FragmentA& a, const Fr
 #pragma unroll
   for (int half = 0; half < 2; ++half) {  // columns 0-7, then 8-15
     float* const d = c.x + 4 * half;
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(pair(a.x, 0)), "r"(pair(a.x, 1)), "r"(pair(a.x, 2)), "r"(pair(a.x, 3)),
-          "r"(pair(b.x, 2 * half)), "r"(pair(b.x, 2 * half + 1)));
+#define GRETA_MMA(type)                                                             \
+  asm("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                        \
+      ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"        \
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                              \
+      : "r"(pair(a.x, 0)), "r"(pair(a.x, 1)), "r"(pair(a.x, 2)), "r"(pair(a.x, 3)), \
+        "r"(pair(b.x, 2 * half)), "r"(pair(b.x, 2 * half + 1)))
+    if constexpr (O == Operand::f16) {
+      GRETA_MMA("f16");
+    } else {
+      GRETA_MMA("bf16");
+    }
+#undef GRETA_MMA
   }
 }
 
@@ -122,6 +143,7 @@ namespace greta::kernels::host {
 struct MmaOperands {
   float* c;
   const half_bits *a, *b;
+  Operand operand;
 };
 // All lanes' operands, multiplied as whole tiles through the layout table. An error when the wave is not
 // full.
@@ -130,9 +152,10 @@ void wave_mma(const MmaOperands& operands, SourceLocation where);
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
-inline void mma(FragmentAcc& c, const FragmentA& a, const FragmentB& b,
-                SourceLocation where = SourceLocation::current()) {
-  host::wave_mma({c.x, a.x, b.x}, where);
+template <Operand O = Operand::f16>
+void mma(FragmentAcc& c, const FragmentA& a, const FragmentB& b,
+         SourceLocation where = SourceLocation::current()) {
+  host::wave_mma({c.x, a.x, b.x, O}, where);
 }
 
 #endif

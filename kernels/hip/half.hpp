@@ -1,5 +1,5 @@
-// IEEE binary16 as bits, on every machine. f32_to_f16_rn rounds to nearest, ties to even; both keep NaN,
-// infinities and subnormals.
+// IEEE binary16 and bfloat16 (the upper half of a binary32) as bits, on every machine. f32_to_f16_rn and
+// f32_to_bf16_rn round to nearest, ties to even; all four keep NaN, infinities and subnormals.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 
 using half_bits = uint16_t;
+enum class Operand { f16, bf16 };  // what the 16 bits are
 
 #if defined(GRETA_HIP_NVIDIA)
 __device__ __host__ __forceinline__ half_bits f32_to_f16_rn(float x) {
@@ -61,5 +62,39 @@ inline float f16_to_f32(half_bits h) {
   return std::bit_cast<float>(sign | ((magnitude << 13) + 0x38000000u));
 }
 #endif
+
+__device__ __host__ __forceinline__ half_bits f32_to_bf16_rn(float x) {
+#if defined(__CUDA_ARCH__)
+  half_bits out;  // one instruction from sm_80 on
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(out) : "f"(x));
+  return out;
+#else
+  const uint32_t bits = __builtin_bit_cast(uint32_t, x);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<half_bits>(bits >> 16 | 0x40u);
+  // Half of the last place, less one where the kept part is even: what carries, rounds up.
+  return static_cast<half_bits>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+#endif
+}
+__device__ __host__ __forceinline__ float bf16_to_f32(half_bits bits) {
+  return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16);
+}
+
+// By what the 16 bits are to be.
+template <Operand O>
+__device__ __host__ __forceinline__ half_bits f32_to_operand_rn(float x) {
+  if constexpr (O == Operand::f16) {
+    return f32_to_f16_rn(x);
+  } else {
+    return f32_to_bf16_rn(x);
+  }
+}
+template <Operand O>
+__device__ __host__ __forceinline__ float operand_to_f32(half_bits bits) {
+  if constexpr (O == Operand::f16) {
+    return f16_to_f32(bits);
+  } else {
+    return bf16_to_f32(bits);
+  }
+}
 
 }  // namespace greta::kernels::inline GRETA_MACHINE

@@ -12,6 +12,7 @@
 //   host_block.*       one block and the order of its lanes
 //   host_rendezvous.*  collectives, and the counts when lanes miss them
 //   host_fragment.cpp  matrix fragments
+//   host_unit*         what each vendor's matrix unit computes
 //   host_shared.*      a block's shared memory
 //   host_grid.*        blocks over threads
 //   host_stream.*      queues

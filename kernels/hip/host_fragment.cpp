@@ -1,5 +1,6 @@
 // Host machine: the matrix product of a wave. Every lane's fragments are gathered by the layout table,
-// multiplied once as 16x16 tiles, and put back by the table, so that a wrong table gives a wrong product.
+// multiplied once as 16x16 tiles by the configured unit (host_unit.hpp), and put back by the table, so that
+// a wrong table gives a wrong product.
 #include <array>
 #include <stdexcept>
 
@@ -28,27 +29,19 @@ void multiply(const uint64_t* deposits, int) {
   constexpr int kElements = kTile * kTile / kWave;
   static constexpr TileIndex kA = tile_index(layout_a(kWave), kWave), kB = tile_index(layout_b(kWave), kWave),
                              kAcc = tile_index(layout_acc(kWave), kWave);
-  alignas(64) half_bits a16[kTile * kTile], b16[kTile * kTile];
-  alignas(64) float a[kTile * kTile], b[kTile * kTile], c[kTile * kTile];
+  alignas(64) half_bits a[kTile * kTile], b[kTile * kTile];
+  alignas(64) float c[kTile * kTile];
   for (int lane = 0; lane < kWave; ++lane) {
     const auto& operands = *reinterpret_cast<const MmaOperands*>(deposits[lane]);
     for (int r = 0; r < kElements; ++r) {
-      a16[kA[lane * kElements + r]] = operands.a[r];
-      b16[kB[lane * kElements + r]] = operands.b[r];
+      a[kA[lane * kElements + r]] = operands.a[r];
+      b[kB[lane * kElements + r]] = operands.b[r];
       c[kAcc[lane * kElements + r]] = operands.c[r];
     }
   }
-  for (int i = 0; i < kTile * kTile; ++i) a[i] = f16_to_f32(a16[i]);
-  for (int i = 0; i < kTile * kTile; ++i) b[i] = f16_to_f32(b16[i]);
-  for (int row = 0; row < kTile; ++row) {
-    float sum[kTile];
-    for (int j = 0; j < kTile; ++j) sum[j] = c[row * kTile + j];
-    for (int k = 0; k < kTile; ++k) {
-      // A product of two f16 is exact in f32 (22 bits), so this rounds once, as fmaf does.
-      for (int j = 0; j < kTile; ++j) sum[j] += a[row * kTile + k] * b[k * kTile + j];
-    }
-    for (int j = 0; j < kTile; ++j) c[row * kTile + j] = sum[j];
-  }
+  const UnitProducts products = unit_products(configured_matrix_unit());
+  const bool f16 = reinterpret_cast<const MmaOperands*>(deposits[0])->operand == Operand::f16;
+  (f16 ? products.f16 : products.bf16)(a, b, c);
   for (int lane = 0; lane < kWave; ++lane) {
     const auto& operands = *reinterpret_cast<const MmaOperands*>(deposits[lane]);
     for (int r = 0; r < kElements; ++r) operands.c[r] = c[kAcc[lane * kElements + r]];

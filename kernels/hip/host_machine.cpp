@@ -57,6 +57,7 @@ struct PutBack {
 void configure(const Settings& settings) { Device::get().configure(settings); }
 Settings settings() { return Device::get().settings(); }
 std::string last_error() { return Device::get().last_error(); }
+MatrixUnit configured_matrix_unit() { return Device::get().matrix_unit(); }
 int configured_wave() { return Device::get().wave(); }
 
 std::optional<std::string> order_dependence(const std::function<void()>& run,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/hip/host_types.hpp"
+#include "kernels/hip/host_unit.hpp"
 
 namespace greta::kernels::host {
 
@@ -17,12 +18,14 @@ struct Settings {
       0;  // of lanes, waves and blocks between collectives. 0: natural, 1: reversed, else shuffled
   bool lazy_streams =
       false;  // work waits until someone synchronises: a read before that sees old data, always
+  MatrixUnit matrix_unit = MatrixUnit::ieee;  // what mma computes
 };
 
 // Waits for all streams first. Throws std::invalid_argument on a wave size that is neither 64 nor 32, or
 // negative threads.
 void configure(const Settings& settings);
 Settings settings();
+MatrixUnit configured_matrix_unit();
 
 // The full sentence (what, kernel, block, place) of the last call that returned an error; empty if none did.
 std::string last_error();

@@ -112,6 +112,7 @@ void Device::configure(const Settings& s) {
   grid.resize(threads_of(s));
   settings_ = s;
   wave_ = s.wave;
+  matrix_unit_ = s.matrix_unit;
   lazy_ = s.lazy_streams;
 }
 

@@ -33,6 +33,7 @@ class Device {
 
   void configure(const Settings& settings);
   Settings settings() const;
+  MatrixUnit matrix_unit() const { return matrix_unit_.load(std::memory_order_relaxed); }
   int wave() const { return wave_.load(std::memory_order_relaxed); }
 
   // Keeps the sentence, and the code for hipGetLastError; returns the code.
@@ -50,6 +51,7 @@ class Device {
   Settings settings_;
   std::string last_error_;
   std::atomic<int> wave_{64};
+  std::atomic<MatrixUnit> matrix_unit_{MatrixUnit::ieee};
   std::atomic<bool> lazy_{false};
   std::mutex streams_mutex_;
   std::shared_ptr<Stream> null_;
