@@ -50,7 +50,9 @@ template <Operand O, int TILES>
 __device__ __forceinline__ void group_product_wide(FragmentAcc* sums, const FragmentA& fragment,
                                                    const half_bits* tile, int rows, int n0, int k0) {
   if constexpr (TILES == kGroupTiles) {
-    group_product_by_rows<O>(sums, fragment, tile, rows, n0, k0, true);
+    PairsA pairs;
+    memcpy(&pairs, &fragment, sizeof(pairs));
+    group_product_by_rows<O>(sums, pairs, tile, rows, n0, k0, true);
   } else {
     static_assert(TILES == 8 || TILES == 16);
     uint32_t a[4];
@@ -73,7 +75,9 @@ __device__ __forceinline__ void group_product_wide(FragmentAcc* sums, const Frag
 template <Operand O, int TILES>
 __device__ __forceinline__ void group_product_wide(FragmentAcc* sums, const FragmentA& a,
                                                    const half_bits* tile, int rows, int n0, int k0) {
-  wave_product_by_rows<O, TILES>(sums, a, tile, rows, n0, k0, true);
+  PairsA pairs;
+  memcpy(&pairs, &a, sizeof(pairs));
+  wave_product_by_rows<O, TILES>(sums, pairs, tile, rows, n0, k0, true);
 }
 
 #endif
