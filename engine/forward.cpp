@@ -29,6 +29,10 @@ std::span<const Stage> layer_stages() {
 
 bool over_cache(Stage stage) { return stage == Stage::k_cache || stage == Stage::v_cache; }
 
+bool grows_with_positions(Stage stage) {
+  return info(stage).axes.find('T') != std::string_view::npos;
+}
+
 DType dtype_of(kernels::CacheType type) {
   return type == kernels::CacheType::f16    ? DType::f16
          : type == kernels::CacheType::bf16 ? DType::bf16
@@ -167,7 +171,9 @@ void ForwardPass::upload() {
 }
 
 void ForwardPass::reserve() {
-  for (const StageInfo& row : stages()) ws_.output(row.stage, over_cache(row.stage) ? 0 : floats(row.stage));
+  // Not what grows with every token: each growth is another graph.
+  for (const StageInfo& row : stages())
+    if (!grows_with_positions(row.stage)) ws_.output(row.stage, floats(row.stage));
   ws_.attention_parts(
       kernels::attention_decode_workspace(capacity(T_), c_.heads, c_.kv_heads, c_.head_dim));
 }
