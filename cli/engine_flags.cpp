@@ -19,6 +19,11 @@ void add_device_flag(Options& options) {
   options.flag("device", "DEVICE", "where the engine runs: host (default), hip (the first card) or hip:N");
 }
 
+void add_devices_flag(Options& options) {
+  options.flag("device", "DEVICE",
+               "where the engine runs: host (default), hip (the first card), hip:N, a list of these, or hip:all");
+}
+
 void add_engine_flags(Options& options) {
   for (const auto& choice : engine::choices())
     options.flag(flag_of(choice.name), std::string(choice.values),

@@ -9,6 +9,7 @@
 namespace greta::cli {
 
 void add_device_flag(Options& options);
+void add_devices_flag(Options& options);  // for runs of many cases
 void add_engine_flags(Options& options);  // --unit, --attention, …: in every arm
 // Those that were given, by the setting's name. Error (usage): a value that the setting does not have.
 std::map<std::string, std::string> engine_settings(const Given& given);

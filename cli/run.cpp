@@ -61,7 +61,7 @@ Options options() {
             "also trace.jsonl, the trace as text (large): greta trace export makes it later, too")
       .flag("cache", "DIR",
             "where synthesised models are kept (default: $XDG_CACHE_HOME/greta or ~/.cache/greta)");
-  add_device_flag(options);
+  add_devices_flag(options);
   add_engine_flags(options);
   add_output_flags(options);
   add_look_flags(options);
@@ -136,7 +136,7 @@ suites::RunOptions run_options(const Given& given, const CommandLine& line) {
   suites::RunOptions options;
   options.command_line = line.whole;
   options.only = given.text("only");
-  options.device = given.text("device", "host");
+  options.devices = engine::parse_devices(given.text("device", "host"));
   options.wave = std::stoi(given.one_of("wave", {"64", "32"}, "64"));
   options.threads = static_cast<int>(given.number("threads", 1, 4096).value_or(0));
   options.order_seed = given.seed("order-seed");

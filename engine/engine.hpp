@@ -29,8 +29,12 @@ enum class Tuning { automatic, plain, wide };  // plain: as the host machine lik
 enum class Attention { unfused, fused };       // fused: no scores in memory, so no stages qk, softmax and pv
 enum class Toggle { automatic, off, on };
 
+// "host", "hip", "hip:1", a list "hip:0,hip:1", or "hip:all": one device each. Errors as Engine's for
+// hip:all; (usage) the host machine or a device twice in a list.
+std::vector<std::string> parse_devices(const std::string& list);
+
 struct Settings {
-  std::string device = "host";  // host, hip (the first card) or hip:N; see machines() of on_machine.hpp
+  std::string device = "host";  // host, hip (the first card) or hip:N
   // What suites and flags choose by name (choices.hpp).
   Unit unit = Unit::automatic;
   Shape shape = Shape::automatic;
