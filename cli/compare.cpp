@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include "cli/commands.hpp"
+#include "cli/compare_on_device.hpp"
 #include "cli/looks.hpp"
 #include "cli/options.hpp"
 #include "datasets/error.hpp"
@@ -27,6 +28,7 @@ Options options() {
   options
       .flag("tolerance", "ulp=N|rel=X",
             "values may differ by so many units in the last place of B, or by so much of it")
+      .flag("device", "DEVICE", "what compares: host (this processor; the default), hip or hip:N (a card)")
       .flag("arm", "A=B", "compares arm A of the first with arm B of the second; repeatable", true)
       .flag("json", "FILE", "writes the verdicts there, too");
   add_look_flags(options);
@@ -80,7 +82,9 @@ int compare(const CommandLine& line, Streams& streams) {
   }
   auto looks = looks_of(given, streams);
   looks.rest = "--json FILE";
-  const probes::TraceComparison how{probes::TraceTolerance::parse(given.text("tolerance")), arms_of(given)};
+  probes::TraceComparison how{probes::TraceTolerance::parse(given.text("tolerance")), arms_of(given)};
+  if (const std::string device = given.text("device", "host"); device != "host")
+    how.compare = compare_on({.device = device});
   const TraceReader a(given.positional()[0]), b(given.positional()[1]);
   reports::RunResult result = result_of(probes::compare_traces(a, b, how));
   result.title =

@@ -38,6 +38,7 @@ struct TraceRecord {
   std::string window;              // empty: the whole tensor
   std::string kernel;              // as attested by the code that launched it
   std::string contract;            // the arithmetic that it declares
+  std::string device_checksum;     // by the device, before the tensor left it (datasets/checksum.hpp); empty: none
 };
 
 struct RunIdentity {

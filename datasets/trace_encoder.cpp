@@ -124,6 +124,8 @@ void TraceEncoder::write(const TraceRecord& record) {
   shared_->write(placed.dataset, "contract", record.contract);
   shared_->write(placed.dataset, "xxh3", trace_format::xxh3_hex(hash));
   if (!record.window.empty()) shared_->write(placed.dataset, "window", record.window);
+  if (!record.device_checksum.empty())
+    shared_->write(placed.dataset, "device_checksum", record.device_checksum);
   if (tensor.dtype() == DType::bf16) shared_->write(placed.dataset, "dtype", "bf16");
   write_positions(placed.dataset, record.positions);
   tree_->add(path, std::move(placed.dataset));

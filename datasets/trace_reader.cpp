@@ -237,6 +237,8 @@ TraceRecord TraceReader::State::read(const TraceKey& key, bool data) const {
   record.kernel = read_text(dataset, "kernel", at);
   record.contract = read_text(dataset, "contract", at);
   if (has_attribute(dataset, "window")) record.window = read_text(dataset, "window", at);
+  if (has_attribute(dataset, "device_checksum"))
+    record.device_checksum = read_text(dataset, "device_checksum", at);
   record.positions = read_positions(dataset, at);
   auto shape = read_shape(dataset, at);
   const std::string expected = read_text(dataset, "xxh3", at);

@@ -10,6 +10,10 @@ Engine::Engine(const GgufFile& model, const Settings& settings)
 
 Engine::~Engine() = default;
 
+std::unique_ptr<ComparingDevice> make_comparing_device(const Settings& settings) {
+  return settings.device == "host" ? on_host::make_comparing(settings) : comparing_on_card(settings);
+}
+
 void Engine::reset() { machine_->reset(); }
 int Engine::position() const { return machine_->position(); }
 int Engine::context() const { return machine_->context(); }

@@ -69,12 +69,19 @@ struct TapRecord {
   std::vector<int32_t> tokens;     // embed: the tokens that were looked up
   std::string kernel;              // attested: name, route, tile, weight type
   std::string contract;
+  // With Taps::proofs. device_checksum: of the tensor where its kernel left it (datasets/checksum.hpp), by
+  // the device. copy_delay: seconds from the end of what the kernel's stream was given up to this tensor
+  // until the copy began, by the device's clock; below 0 the copy began too early.
+  std::optional<uint64_t> device_checksum;
+  std::optional<double> copy_delay;
+  std::optional<uint64_t> pattern_seed;  // no stage and no weight: the pattern of this seed
 };
 using TapSink = std::function<void(TapRecord&&)>;
 
 struct Taps {
   std::bitset<kStageCount> stages;
   std::vector<int> layers;  // empty: all
+  bool proofs = false;      // what proves the transfer: checksums, delays, and first of all a pattern
   static Taps none() { return {}; }
   static Taps all() {
     Taps taps;

@@ -183,7 +183,8 @@ void ForwardPass::enqueue() {
   for (int index = 0; index < c_.layers; ++index) section(layer_stages(), index, [&] { layer(index); });
   section(kHead, -1, [&] {
     modes_.fused_kernels && S_ == 1 ? fused_head() : head();
-    kernels::argmax(stream_, last_logits(), c_.vocabulary, ws_.top1.data(), modes_.tuning);
+    kernels::argmax(stream_, last_logits(), c_.vocabulary, ws_.top1.data(), modes_.tuning,
+                    ws_.argmax_keys.data());
   });
 }
 

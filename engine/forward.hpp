@@ -33,6 +33,8 @@ struct Workspace {
   std::array<Floats, kStageCount> outputs;
   kernels::DeviceBuffer<int32_t> ids;  // tokens, then their positions
   kernels::DeviceBuffer<int32_t> top1 = kernels::DeviceBuffer<int32_t>(1);
+  kernels::DeviceBuffer<uint64_t> argmax_keys =
+      kernels::DeviceBuffer<uint64_t>(static_cast<size_t>(kernels::kArgmaxBlocks));
   Floats parts;  // of split attention
   kernels::PinnedBuffer<int32_t> host_ids;
   int growths = 0;  // a captured graph holds addresses: it lasts as long as they do

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/compare_on_device.hpp"
 #include "engine/engine.hpp"
 
 namespace greta::engine {
@@ -30,11 +31,13 @@ class OnMachine {
 
 inline namespace on_host {
 std::unique_ptr<OnMachine> make(const GgufFile&, const Settings&);
-}
+std::unique_ptr<ComparingDevice> make_comparing(const Settings&);
+}  // namespace on_host
 
 // On the card that settings.device names. Error (usage): not "hip" or "hip:N"; (bad_input): this build is for
 // the host alone, or there is no such card, with what to do.
 std::unique_ptr<OnMachine> on_card(const GgufFile&, const Settings&);
+std::unique_ptr<ComparingDevice> comparing_on_card(const Settings&);
 
 // For `greta doctor`: what cards this build can use, and which it finds.
 struct Cards {

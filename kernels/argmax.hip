@@ -2,16 +2,21 @@
 //   plain  one block of 256 threads: each keeps its best of thread, thread + 256, …; thread 0 takes the best
 //   of
 //          those after one barrier
-//   wide   one block of 1024 threads, 4 loads of 16 bytes in flight each: value and index are one 64-bit key,
-//          larger for a larger value and for a smaller index, whose maximum crosses waves, then the block
+//   wide   blocks of 256, 2 loads of 16 bytes a thread: value and index are one 64-bit key, larger for a
+//          larger value and for a smaller index, whose maximum crosses waves, then the block; a second kernel
+//          of one block takes the largest of the blocks' keys. Without a workspace for those, one block of
+//          1024 threads takes all values
+#include <algorithm>
+
 #include "kernels/wide.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kWideThreads = 1024;
-constexpr int kInFlight = 4;
+constexpr int kAloneThreads = 1024;  // of the one block without a workspace
+constexpr int kPacks = 2;
+constexpr int kMostWaves = kAloneThreads / kSmallestWave;
 
 __global__ void argmax_kernel(const float* x, int64_t count, int32_t* out) {
   GRETA_SHARED(float, values, kThreads);
@@ -53,61 +58,97 @@ __device__ __forceinline__ uint64_t largest_of_wave(uint64_t key) {
   return key;
 }
 
+// The largest of the block's, in thread 0.
+__device__ __forceinline__ uint64_t largest_of_block(uint64_t key, uint64_t* per_wave) {
+  key = largest_of_wave(key);
+  if (lane_id() == 0) per_wave[wave_id()] = key;
+  __syncthreads();
+  if (wave_id() != 0) return key;
+  const int waves = static_cast<int>(blockDim.x) / wave_size();
+  return largest_of_wave(lane_id() < waves ? per_wave[lane_id()] : 0);
+}
+__device__ __forceinline__ int32_t index_of(uint64_t key) {
+  return key == 0 ? 0 : static_cast<int32_t>(0xffffffffu - static_cast<uint32_t>(key));
+}
+
+// Each block its share of the packs, kPacks at a time. keys: one a block; null: this is the only block, and
+// the answer goes to `out`.
 template <int kWidth>
-__global__ void __launch_bounds__(kWideThreads)
-    argmax_wide_kernel(const float* x, int32_t packs, int32_t count, int32_t* out) {
-  GRETA_SHARED(uint64_t, keys, kWideThreads / kSmallestWave);
-  const int thread = static_cast<int>(threadIdx.x);
+__global__ void __launch_bounds__(kAloneThreads)
+    argmax_wide_kernel(const float* x, int32_t packs, int32_t count, uint64_t* keys, int32_t* out) {
+  GRETA_SHARED(uint64_t, per_wave, kMostWaves);
+  const int64_t thread = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
   uint64_t best = 0;
-  for (int64_t first = thread; first < packs; first += kWideThreads * kInFlight) {
-    Pack<kWidth> kept[kInFlight];
+  for (int64_t first = thread; first < packs; first += kPacks * step) {
+    Pack<kWidth> kept[kPacks];
     GRETA_UNROLL
-    for (int p = 0; p < kInFlight; ++p) {
-      const int64_t at = first + p * kWideThreads;
-      if (at < packs) kept[p] = load_pack<kWidth>(x + at * kWidth);
+    for (int p = 0; p < kPacks; ++p) {
+      if (first + p * step < packs) kept[p] = load_pack<kWidth>(x + (first + p * step) * kWidth);
     }
     GRETA_UNROLL
-    for (int p = 0; p < kInFlight; ++p) {
-      const int64_t at = first + p * kWideThreads;
+    for (int p = 0; p < kPacks; ++p) {
+      const int64_t at = first + p * step;
       if (at >= packs) break;
       GRETA_UNROLL
       for (int j = 0; j < kWidth; ++j)
         best = larger(best, key_of(kept[p].v[j], static_cast<int32_t>(at * kWidth + j)));
     }
   }
-  const int32_t rest = packs * kWidth + thread;
-  if (rest < count) best = larger(best, key_of(x[rest], rest));
-  best = largest_of_wave(best);
-  if (lane_id() == 0) keys[wave_id()] = best;
-  __syncthreads();
-  if (wave_id() != 0) return;
-  best = largest_of_wave(lane_id() < kWideThreads / wave_size() ? keys[lane_id()] : 0);
-  if (thread == 0) *out = best == 0 ? 0 : static_cast<int32_t>(0xffffffffu - static_cast<uint32_t>(best));
+  const int64_t rest = int64_t{packs} * kWidth + thread;
+  if (rest < count) best = larger(best, key_of(x[rest], static_cast<int32_t>(rest)));
+  best = largest_of_block(best, per_wave);
+  if (threadIdx.x != 0) return;
+  if (keys)
+    keys[blockIdx.x] = best;
+  else
+    *out = index_of(best);
+}
+
+__global__ void __launch_bounds__(kWideBlock)
+    argmax_join_kernel(const uint64_t* keys, int count, int32_t* out) {
+  GRETA_SHARED(uint64_t, per_wave, kMostWaves);
+  uint64_t best = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += kWideBlock) best = larger(best, keys[i]);
+  best = largest_of_block(best, per_wave);
+  if (threadIdx.x == 0) *out = index_of(best);
+}
+
+Attested argmax_wide(hipStream_t stream, const float* x, int64_t count, int32_t* out, uint64_t* workspace) {
+  const int width = aligned_for_packs(x) ? 4 : 1, block = workspace ? kWideBlock : kAloneThreads;
+  const auto n = static_cast<int32_t>(count);
+  const int64_t blocks =
+      workspace ? std::clamp<int64_t>(ceil_div(count, int64_t{width} * kPacks * block), 1, kArgmaxBlocks) : 1;
+  const dim3 grid(static_cast<unsigned>(blocks)), threads(static_cast<unsigned>(block));
+  if (width == 4) {
+    hipLaunchKernelGGL(HIP_KERNEL_NAME(argmax_wide_kernel<4>), grid, threads, 0, stream, x, n / 4, n,
+                       workspace, out);
+  } else {
+    hipLaunchKernelGGL(HIP_KERNEL_NAME(argmax_wide_kernel<1>), grid, threads, 0, stream, x, n, n, workspace,
+                       out);
+  }
+  check_launched("argmax");
+  if (workspace) {
+    hipLaunchKernelGGL(argmax_join_kernel, dim3(1), dim3(kWideBlock), 0, stream, workspace,
+                       static_cast<int>(blocks), out);
+    check_launched("argmax: join");
+  }
+  return {"argmax<pack=" + std::to_string(width) + ",block=" + std::to_string(block) +
+              ",blocks=" + std::to_string(blocks) + ">",
+          "op=argmax"};
 }
 
 }  // namespace
 
-Attested argmax(hipStream_t stream, const float* x, int64_t count, int32_t* out, Tuning tuning) {
+Attested argmax(hipStream_t stream, const float* x, int64_t count, int32_t* out, Tuning tuning,
+                uint64_t* workspace) {
   require(x != nullptr && out != nullptr, "argmax", "x or out is null");
-  require(count > 0 && count < INT32_MAX - kWideThreads, "argmax",
-          std::to_string(count) + " values are not 1 to 2^31 - 1026");
-  if (tuning == Tuning::plain) {
-    hipLaunchKernelGGL(argmax_kernel, dim3(1), dim3(kThreads), 0, stream, x, count, out);
-    check_launched("argmax");
-    return {"argmax<block=" + std::to_string(kThreads) + ">", "op=argmax"};
-  }
-  const int width = aligned_for_packs(x) ? 4 : 1;
-  const auto n = static_cast<int32_t>(count);
-  if (width == 4) {
-    hipLaunchKernelGGL(HIP_KERNEL_NAME(argmax_wide_kernel<4>), dim3(1), dim3(kWideThreads), 0, stream, x,
-                       n / 4, n, out);
-  } else {
-    hipLaunchKernelGGL(HIP_KERNEL_NAME(argmax_wide_kernel<1>), dim3(1), dim3(kWideThreads), 0, stream, x, n,
-                       n, out);
-  }
+  require(count > 0 && count < INT32_MAX - 1, "argmax",
+          std::to_string(count) + " values are not 1 to 2^31 - 3");
+  if (tuning == Tuning::wide) return argmax_wide(stream, x, count, out, workspace);
+  hipLaunchKernelGGL(argmax_kernel, dim3(1), dim3(kThreads), 0, stream, x, count, out);
   check_launched("argmax");
-  return {"argmax<pack=" + std::to_string(width) + ",block=" + std::to_string(kWideThreads) + ">",
-          "op=argmax"};
+  return {"argmax<block=" + std::to_string(kThreads) + ">", "op=argmax"};
 }
 
 }  // namespace greta::kernels::inline GRETA_MACHINE

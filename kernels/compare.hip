@@ -1,11 +1,11 @@
 // One pass over two tensors, and a bound for each element where there is one.
 //
-// A grid whose size follows from the count alone, blocks of 256: each thread goes through its packs in order,
-// two of each tensor in flight, and keeps a Comparison; those of a block are joined in a tree through shared
-// memory, those of the blocks by a second kernel of one block. Sums are f64 in an order that depends on
-// neither wave nor card.
+// A grid whose size follows from the count alone, blocks of 256: each thread goes through its packs in order
+// and keeps a Comparison; those of a block are joined in a tree through shared memory, those of the blocks by
+// a second kernel of one block. Sums are f64 in an order that depends on neither wave nor card.
 //
-// An element costs a division only when its ratio could be the thread's largest yet: when its error, a hair
+// A pack is first summed as if all were well, without a branch. Only a pack that holds NaN, Inf or an error
+// that could be the thread's largest ratio yet is looked at element by element: when an error, a hair
 // enlarged, exceeds the best ratio times its bound. The hair is there because the roundings of the two
 // products must not hide a larger ratio.
 #include <cfloat>
@@ -18,7 +18,7 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
-constexpr int kInFlight = 2;
+constexpr int kInFlight = 1;
 constexpr int kBlocksOfUnit = 3;                      // a thread has 80 registers
 constexpr int64_t kMostBlocks = 132 * kBlocksOfUnit;  // as many as an H200 runs at once
 constexpr double kHair = 1 + 0x1p-50;
@@ -68,9 +68,10 @@ struct Running {
     take_ratio(INFINITY, index);
   }
 
+  // One element, exactly.
   template <bool kBound>
-  __device__ __forceinline__ void take(float a, float b, float bound_f32, int64_t index) {
-    const double x = a, y = b, difference = x - y, size = fabs(difference), enlarged = size * kHair;
+  __device__ void take(float a, float b, float bound_f32, int64_t index) {
+    const double x = a, y = b, difference = x - y, size = fabs(difference);
     if (!is_finite(size)) return take_non_finite(a, b, index);
     error += difference;
     magnitude += size;
@@ -78,19 +79,58 @@ struct Running {
     a_square = fma(x, x, a_square);
     b_square = fma(y, y, b_square);
     product = fma(x, y, product);
-    if (size > max_abs) max_abs = size;
+    max_abs = fmax(max_abs, size);
+    if (y != 0) max_rel = fmax(max_rel, size / fabs(y));
     const uint32_t ulp = ulp_distance(a, b);
     if (ulp > max_ulp) max_ulp = ulp;
-    if (!(enlarged <= fabs(y) * max_rel) && y != 0) max_rel = fmax(max_rel, size / fabs(y));
-    if constexpr (kBound) {
-      const double bound = bound_f32;
-      out_of_bound += !(size <= bound);
-      if (enlarged <= bound * ratio && bound >= 0 && worst >= 0) return;
-      take_ratio(size == 0 && bound >= 0 ? 0 : bound > 0 ? size / bound : INFINITY, index);
-    } else {
-      out_of_bound += size != 0;
-      if (worst < 0 || (size != 0 && ratio == 0)) take_ratio(size == 0 ? 0 : INFINITY, index);
+    const double bound = kBound ? bound_f32 : 0;
+    out_of_bound += !(size <= bound);
+    take_ratio(size == 0 && bound >= 0 ? 0 : bound > 0 ? size / bound : INFINITY, index);
+  }
+
+  // A pack whose elements change nothing but sums and counts; false: it is not such a one, and nothing was
+  // taken.
+  template <bool kBound, int kWidth>
+  __device__ __forceinline__ bool take_pack(const Pack<kWidth>& a, const Pack<kWidth>& b,
+                                            const Pack<kWidth>& bounds) {
+    double errors = 0, sizes = 0, squares = 0, a_squares = 0, b_squares = 0, products = 0, largest = 0;
+    uint32_t ulps = 0;
+    int out = 0;
+    bool settled = worst >= 0;
+    GRETA_UNROLL
+    for (int j = 0; j < kWidth; ++j) {
+      const double x = a.v[j], y = b.v[j], difference = x - y, size = fabs(difference),
+                   enlarged = size * kHair;
+      errors += difference;
+      sizes += size;
+      squares = fma(difference, difference, squares);
+      a_squares = fma(x, x, a_squares);
+      b_squares = fma(y, y, b_squares);
+      products = fma(x, y, products);
+      largest = size > largest ? size : largest;
+      const uint32_t ulp = ulp_distance(a.v[j], b.v[j]);
+      ulps = ulp > ulps ? ulp : ulps;
+      settled &= enlarged <= fabs(y) * max_rel;
+      if constexpr (kBound) {
+        const double bound = bounds.v[j];
+        out += !(size <= bound);
+        settled &= enlarged <= bound * ratio && bound >= 0;
+      } else {
+        out += size != 0;
+      }
     }
+    if (!kBound) settled &= out == 0 || ratio > 0;
+    if (!settled || !is_finite(sizes)) return false;
+    error += errors;
+    magnitude += sizes;
+    square += squares;
+    a_square += a_squares;
+    b_square += b_squares;
+    product += products;
+    max_abs = fmax(max_abs, largest);
+    if (ulps > max_ulp) max_ulp = ulps;
+    out_of_bound += out;
+    return true;
   }
 
   __device__ Comparison comparison() const {
@@ -167,9 +207,9 @@ __global__ void __launch_bounds__(kWideBlock, kBlocksOfUnit)
     for (int p = 0; p < kInFlight; ++p) {
       const int64_t at = (first + p * step) * kWidth;
       if (first + p * step >= packs) break;
-      GRETA_UNROLL
-      for (int j = 0; j < kWidth; ++j)
-        own.template take<kBound>(x[p].v[j], y[p].v[j], kBound ? z[p].v[j] : 0, at + j);
+      if (own.template take_pack<kBound>(x[p], y[p], z[p])) continue;
+      for (int64_t i = at; i < at + kWidth; ++i)
+        own.template take<kBound>(a[i], b[i], kBound ? bound[i] : 0, i);
     }
   }
   const int64_t rest = packs * kWidth + thread;

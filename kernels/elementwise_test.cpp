@@ -1,4 +1,5 @@
-// add, swiglu, kv_write, rope, rmsnorm and argmax against plain loops in f64.
+// add, swiglu, kv_write, rope, rmsnorm and argmax against plain loops in f64, as the host and as a card runs
+// them.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,18 +9,38 @@
 namespace greta::kernels::test {
 namespace {
 
+constexpr Tuning kTunings[] = {Tuning::plain, Tuning::wide};
+
+// `values`, and where asked for not at the start of 16 bytes.
+struct Placed {
+  Placed(const std::vector<float>& values, bool shifted)
+      : array([&] {
+          std::vector<float> all(values);
+          if (shifted) all.insert(all.begin(), 0.0f);
+          return all;
+        }()),
+        at(array.data() + shifted) {}
+  DeviceArray<float> array;
+  const float* at;
+};
+
 TEST(Add, RoundsOnce) {
   SEEDED;
   std::mt19937_64 random = generator();
-  for (const int64_t count : {1, 63, 64, 65, 1001}) {
-    const std::vector<float> a = activations(random, 1, count), b = activations(random, 1, count);
-    const DeviceArray<float> device_a(a), device_b(b);
-    for (const Outcome& run : run_everywhere(a.size(), [&](float* out) {
-           return add(nullptr, device_a.data(), device_b.data(), count, out);
-         })) {
-      EXPECT_EQ(run.attested.contract, "op=add");
-      for (size_t i = 0; i < a.size(); ++i) {
-        ASSERT_EQ(run.out[i], static_cast<float>(static_cast<double>(a[i]) + b[i])) << i;
+  for (const int64_t count : {1, 63, 64, 65, 1001, 1027, 2048}) {
+    for (const auto& [tuning, shifted] :
+         {std::pair{Tuning::plain, false}, {Tuning::wide, false}, {Tuning::wide, true}}) {
+      const std::vector<float> a = activations(random, 1, count), b = activations(random, 1, count);
+      const Placed device_a(a, shifted), device_b(b, false);
+      for (const Outcome& run : run_everywhere(a.size(), [&](float* out) {
+             return add(nullptr, device_a.at, device_b.at, count, out, tuning);
+           })) {
+        EXPECT_EQ(run.attested.contract, "op=add");
+        EXPECT_EQ(run.attested.kernel,
+                  tuning == Tuning::wide && !shifted ? "add<pack=4,block=256>" : "add<block=64>");
+        for (size_t i = 0; i < a.size(); ++i) {
+          ASSERT_EQ(run.out[i], static_cast<float>(static_cast<double>(a[i]) + b[i])) << i;
+        }
       }
     }
   }
@@ -28,13 +49,19 @@ TEST(Add, RoundsOnce) {
 TEST(Swiglu, WithinFourRoundings) {
   SEEDED;
   std::mt19937_64 random = generator();
-  const int64_t count = 777;
+  const int64_t count = 1777;
   std::vector<float> gate = activations(random, 1, count), up = activations(random, 1, count);
   gate[0] = 0, gate[1] = -0.0f, gate[2] = 88, gate[3] = -88, gate[4] = -200, gate[5] = 200;
   const DeviceArray<float> device_gate(gate), device_up(up);
-  for (const Outcome& run : run_everywhere(gate.size(), [&](float* out) {
-         return swiglu(nullptr, device_gate.data(), device_up.data(), count, out);
-       })) {
+  std::vector<Outcome> runs;
+  for (const Tuning tuning : kTunings) {
+    for (Outcome& run : run_everywhere(gate.size(), [&](float* out) {
+           return swiglu(nullptr, device_gate.data(), device_up.data(), count, out, tuning);
+         }))
+      runs.push_back(std::move(run));
+  }
+  for (const Outcome& run : runs) {
+    EXPECT_EQ(run.out, runs[0].out);  // the same arithmetic, whatever a thread takes
     const double exp_error = contract_value(run.attested.contract, "exp") * 2 * kUnit;
     const double div_error = contract_value(run.attested.contract, "div") * 2 * kUnit;
     std::vector<double> want(gate.size()), bound(gate.size());
@@ -70,8 +97,12 @@ TEST(KvWrite, MovesTheRowsAndTouchesNothingElse) {
 TEST(Rope, TurnsInterleavedPairs) {
   SEEDED;
   std::mt19937_64 random = generator();
-  for (const auto& [S, heads, head_dim, rope_dims] :
-       {std::array<int64_t, 4>{1, 1, 2, 2}, {3, 5, 34, 34}, {4, 2, 48, 32}, {2, 3, 10, 0}}) {
+  for (const auto& [S, heads, head_dim, rope_dims] : {std::array<int64_t, 4>{1, 1, 2, 2},
+                                                      {3, 5, 34, 34},
+                                                      {4, 2, 48, 32},
+                                                      {2, 3, 10, 0},
+                                                      {2, 37, 128, 128},
+                                                      {3, 2, 12, 6}}) {
     const std::vector<float> x = activations(random, S * heads, head_dim);
     std::vector<float> frequency(static_cast<size_t>(rope_dims / 2) + 1);
     for (size_t i = 0; i < frequency.size(); ++i) {
@@ -97,12 +128,16 @@ TEST(Rope, TurnsInterleavedPairs) {
       want[i + 1] = x[i] * std::sin(angle) + x[i + 1] * std::cos(angle);
       bound[i] = bound[i + 1] = (std::abs(x[i]) + std::abs(x[i + 1])) * (2 * 2 + 2) * kUnit;
     }
-    for (const Outcome& run : run_everywhere(x.size(), [&](float* out) {
-           return rope(nullptr, device_x.data(), device_frequency.data(), device_positions.data(), S, heads,
-                       head_dim, rope_dims, out);
-         })) {
-      EXPECT_EQ(run.attested.contract, "op=rope freq=f64 trig=2");
-      expect_within(run.out, want, bound, "rope");
+    for (const Tuning tuning : kTunings) {
+      for (const Outcome& run : run_everywhere(x.size(), [&](float* out) {
+             return rope(nullptr, device_x.data(), device_frequency.data(), device_positions.data(), S, heads,
+                         head_dim, rope_dims, out, tuning);
+           })) {
+        EXPECT_EQ(run.attested.contract, "op=rope freq=f64 trig=2");
+        EXPECT_EQ(run.attested.kernel.find("heads=") != std::string::npos,
+                  tuning == Tuning::wide && head_dim % 4 == 0);
+        expect_within(run.out, want, bound, "rope");
+      }
     }
   }
   float v = 0;
@@ -114,19 +149,39 @@ TEST(Rope, TurnsInterleavedPairs) {
 TEST(Rmsnorm, WithinItsBound) {
   SEEDED;
   std::mt19937_64 random = generator();
-  for (const auto& [rows, columns] :
-       {std::pair<int64_t, int64_t>{1, 1}, {3, 63}, {2, 64}, {5, 257}, {2, 1000}}) {
+  // The wide kernel keeps 1, 2, 4, 8 and 16 packs of a row, or none of it.
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{1, 1},
+                                      {3, 63},
+                                      {2, 64},
+                                      {5, 257},
+                                      {2, 1000},
+                                      {2, 1028},
+                                      {1, 4096},
+                                      {1, 4097},
+                                      {2, 5000},
+                                      {1, 14336},
+                                      {1, 16388}}) {
     std::vector<float> x = activations(random, rows, columns);
     for (int64_t i = 0; i < columns; ++i) x[static_cast<size_t>(i)] *= 1e-4f;  // there eps counts
     const std::vector<float> weight = activations(random, 1, columns);
     const DeviceArray<float> device_x(x), device_weight(weight);
     const float eps = 1e-5f;
-    for (const Outcome& run : run_everywhere(x.size(), [&](float* out) {
-           return rmsnorm(nullptr, device_x.data(), device_weight.data(), rows, columns, eps, out);
-         })) {
+    std::vector<Outcome> runs;
+    for (const Tuning tuning : kTunings) {
+      for (Outcome& run : run_everywhere(x.size(), [&](float* out) {
+             return rmsnorm(nullptr, device_x.data(), device_weight.data(), rows, columns, eps, out, tuning);
+           })) {
+        const int64_t width = columns % 4 == 0 ? 4 : 1, packs = (columns + 256 * width - 1) / (256 * width);
+        const int64_t kept = packs > 16 ? packs : static_cast<int64_t>(std::bit_ceil(uint64_t(packs)));
+        EXPECT_EQ(contract_value(run.attested.contract, "chain"),
+                  static_cast<double>(tuning == Tuning::wide ? kept + (width == 4 ? 2 : 0) + 8
+                                                             : (columns + 63) / 64 + 8 + 3));
+        runs.push_back(std::move(run));
+      }
+    }
+    for (const Outcome& run : runs) {
       const double chain = contract_value(run.attested.contract, "chain");
       const double sqrt_error = contract_value(run.attested.contract, "sqrt") * 2 * kUnit;
-      EXPECT_EQ(chain, static_cast<double>((columns + 63) / 64 + 8 + 3));
       std::vector<double> want(x.size()), bound(x.size());
       for (int64_t row = 0; row < rows; ++row) {
         double squares = 0;
@@ -149,13 +204,27 @@ TEST(Rmsnorm, WithinItsBound) {
 }
 
 int32_t argmax_of(const std::vector<float>& x) {
-  const DeviceArray<float> device(x);
   int32_t result = -1;
-  for (const Outcome& run : run_everywhere(1, [&](float* out) {
-         return argmax(nullptr, device.data(), static_cast<int64_t>(x.size()),
-                       reinterpret_cast<int32_t*>(out));
-       })) {
-    result = std::bit_cast<int32_t>(run.out[0]);
+  const DeviceArray<uint64_t> workspace(kArgmaxBlocks);
+  struct How {
+    Tuning tuning;
+    bool shifted;
+    uint64_t* workspace;
+  };
+  for (const How& how : {How{Tuning::plain, false, nullptr},
+                         {Tuning::wide, false, nullptr},
+                         {Tuning::wide, true, nullptr},
+                         {Tuning::wide, false, workspace.data()},
+                         {Tuning::wide, true, workspace.data()}}) {
+    const Placed device(x, how.shifted);
+    for (const Outcome& run : run_everywhere(1, [&](float* out) {
+           return argmax(nullptr, device.at, static_cast<int64_t>(x.size()), reinterpret_cast<int32_t*>(out),
+                         how.tuning, how.workspace);
+         })) {
+      const auto got = std::bit_cast<int32_t>(run.out[0]);
+      if (result == -1) result = got;
+      EXPECT_EQ(got, result) << run.attested.kernel;
+    }
   }
   return result;
 }
@@ -163,7 +232,7 @@ int32_t argmax_of(const std::vector<float>& x) {
 TEST(Argmax, SmallestIndexOfTheLargest) {
   SEEDED;
   std::mt19937_64 random = generator();
-  for (const int64_t count : {1, 255, 256, 257, 1003}) {
+  for (const int64_t count : {1, 255, 256, 257, 1003, 4111, 20001}) {
     std::vector<float> x = activations(random, 1, count);
     EXPECT_EQ(argmax_of(x), std::max_element(x.begin(), x.end()) - x.begin()) << count;
     x.back() = 1e9f;
@@ -175,6 +244,11 @@ TEST(Argmax, SmallestIndexOfTheLargest) {
   EXPECT_EQ(argmax_of(ties), 44);
   ties[44] = NAN;
   EXPECT_EQ(argmax_of(ties), 300);
+  ties[20] = 5;
+  EXPECT_EQ(argmax_of(ties), 20);
+  std::fill(ties.begin(), ties.end(), -1.0f);
+  ties[30] = -0.0f, ties[40] = 0.0f;  // equal
+  EXPECT_EQ(argmax_of(ties), 30);
   std::fill(ties.begin(), ties.end(), -INFINITY);
   EXPECT_EQ(argmax_of(ties), 0);
   ties[0] = NAN;

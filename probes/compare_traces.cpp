@@ -92,7 +92,8 @@ std::vector<float> tolerances(std::span<const float> reference, DType dtype,
   return out;
 }
 
-Finding compare_pair(const TraceRecord& a, const TraceRecord& b, const TraceTolerance& tolerance) {
+Finding compare_pair(const TraceRecord& a, const TraceRecord& b, const TraceComparison& how) {
+  const TraceTolerance& tolerance = how.tolerance;
   Finding finding = finding_of(a.key);
   finding.shape = a.tensor->shape();
   finding.kernel = a.kernel == b.kernel ? a.kernel : fmt::format("{} | {}", a.kernel, b.kernel);
@@ -109,7 +110,7 @@ Finding compare_pair(const TraceRecord& a, const TraceRecord& b, const TraceTole
     return finding;
   }
   const auto x = widened(*a.tensor), y = widened(*b.tensor);
-  finding.metrics = compare(x, y, tolerances(y, b.tensor->dtype(), tolerance));
+  finding.metrics = how.compare(x, y, tolerances(y, b.tensor->dtype(), tolerance));
   finding.status = finding.metrics.pass() ? Status::pass : Status::fail;
   if (finding.status == Status::fail)
     finding.message =
@@ -155,7 +156,7 @@ std::vector<Finding> compare_traces(const TraceReader& a, const TraceReader& b, 
     }
     check_tokens_known(key.prompt, a.identity(), b.identity());
     paired.insert(other);
-    findings.push_back(compare_pair(a.read(key), b.read(other), how.tolerance));
+    findings.push_back(compare_pair(a.read(key), b.read(other), how));
   }
   for (const auto& key : b.keys())
     if (!paired.contains(key)) findings.push_back(missing(key, "B"));

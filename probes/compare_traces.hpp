@@ -2,11 +2,14 @@
 // relative tolerance.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "probes/compare.hpp"
 #include "probes/finding.hpp"
 
 namespace greta::probes {
@@ -24,6 +27,9 @@ struct TraceComparison {
   TraceTolerance tolerance;
   std::map<std::string, std::string>
       arms;  // an arm of A -> the arm of B that it is compared with; absent: the same name
+  // What compares two tensors: compare() of probes/compare.hpp, or another that says the same.
+  std::function<Metrics(std::span<const float>, std::span<const float>, std::span<const float>)> compare =
+      [](auto a, auto b, auto tolerance) { return probes::compare(a, b, tolerance); };
 };
 
 // A finding a tensor, in A's path order, then those that only B has: `pass` or `fail` with Metrics, or

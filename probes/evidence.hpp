@@ -36,6 +36,9 @@ struct Tap {
   std::vector<int32_t> positions;  // of the rows of S (or of T)
   std::string kernel, contract;    // as attested
   std::vector<int32_t> tokens;     // embed: as attested; empty: the engine does not say
+  // Before and on its way from the device (engine/engine.hpp, TapRecord); empty: the engine does not say.
+  std::optional<uint64_t> device_checksum;
+  std::optional<double> copy_delay;
   std::span<const float> f32() const { return tensor->f32(); }
 };
 
@@ -72,6 +75,11 @@ class Phase {
   };
   std::optional<Outcome> outcome, repeated, untapped;  // set when the call has returned
   std::map<std::string, Outcome> selected;             // with some taps alone: "layer 3", "stage softmax"
+  struct Pattern {
+    uint64_t seed;
+    Tap tap;
+  };
+  std::optional<Pattern> pattern;  // what the call sent ahead of its tensors, along their path
 
   void put(int layer, Stage stage, Tap tap, Run run = Run::first);
   // Throws Missing when it did not come, came twice, or has another shape or other positions than the plan

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "datasets/checksum.hpp"
 #include "datasets/error.hpp"
 
 namespace greta::probes {
@@ -96,8 +97,10 @@ TraceEvidence::TraceEvidence(const TraceReader& trace, const GgufFile& file, con
 
 Tap TraceEvidence::read(const TraceKey& key) const {
   TraceRecord record = trace_.read(key);
-  return {std::move(record.tensor), std::move(record.positions), std::move(record.kernel),
+  Tap tap{std::move(record.tensor), std::move(record.positions), std::move(record.kernel),
           std::move(record.contract)};
+  if (!record.device_checksum.empty()) tap.device_checksum = parse_checksum(record.device_checksum);
+  return tap;
 }
 
 std::shared_ptr<const Evidence> TraceEvidence::of(const std::string& prompt, const std::string& arm) const {

@@ -48,14 +48,15 @@ using Options =
 // The evidence that a probe asks the plan for. It reports on `phases` × layers × `stages`, less what the
 // suite leaves out.
 struct Needs {
-  bool operands = false;            // whatever a judged stage is computed from
-  std::vector<Stage> reads;         // of the same layer and phase, whatever stage is judged
-  bool chained = false;             // the reference from the tokens on
-  bool repeats = false;             // the same calls again
-  bool untapped = false;            // the same calls without taps
-  bool selections = false;          // and with some of the taps alone
-  std::vector<int64_t> chunks;      // the prompt again, in chunks of so many tokens (probes/chunks.hpp)
-  bool weights = false;             // the engine's view of each weight
+  bool operands = false;        // whatever a judged stage is computed from
+  std::vector<Stage> reads;     // of the same layer and phase, whatever stage is judged
+  bool chained = false;         // the reference from the tokens on
+  bool repeats = false;         // the same calls again
+  bool untapped = false;        // the same calls without taps
+  bool selections = false;      // and with some of the taps alone
+  std::vector<int64_t> chunks;  // the prompt again, in chunks of so many tokens (probes/chunks.hpp)
+  bool weights = false;         // the engine's view of each weight
+  bool proofs = false;          // what proves that the tensors arrived as they were (datasets/checksum.hpp)
   std::vector<std::string> phases;  // reported on; empty: the suite's
   std::vector<std::string> also;    // phases that are read, too
   std::vector<Stage> stages;        // empty: the suite's, or all

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "datasets/checksum.hpp"
 #include "probes/chunks.hpp"
 #include "suites/chain.hpp"
 #include "suites/interrupt.hpp"
@@ -28,6 +29,7 @@ TraceRecord record_of(const probes::Evidence& evidence, const Phase& phase, cons
   record.window = phase.window;
   record.kernel = tap.kernel;
   record.contract = tap.contract;
+  if (tap.device_checksum) record.device_checksum = checksum_hex(*tap.device_checksum);
   return record;
 }
 

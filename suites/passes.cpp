@@ -20,6 +20,17 @@ using probes::Place;
 using probes::Run;
 using probes::Tap;
 
+namespace {
+
+Phase::Pattern pattern_of(TapRecord&& record) {
+  return {*record.pattern_seed,
+          {.tensor = std::move(record.tensor),
+           .device_checksum = record.device_checksum,
+           .copy_delay = record.copy_delay}};
+}
+
+}  // namespace
+
 Passes::Passes(const Case& item, const reference::Config& config, probes::Evidence& evidence, PassHooks hooks)
     : case_(item), config_(config), evidence_(evidence), hooks_(std::move(hooks)) {}
 
@@ -71,19 +82,24 @@ void Passes::close_steps(const Phase& phase, int until, Run run, int& open_step)
 
 void Passes::take(Phase& phase, TapRecord&& record, Run run, int& open_step) {
   hooks_.check_interrupt();
-  if (!record.stage) return;
+  if (!record.stage) {
+    if (record.pattern_seed && run == Run::first) phase.pattern = pattern_of(std::move(record));
+    return;
+  }
   const Stage stage = *record.stage;
   const int layer = info(stage).per_layer ? record.layer : -1;
   const Place place{phase.name, layer, stage};
   close_steps(phase, step_of(place, config_.layers), run, open_step);
   if (run == Run::first) phase.declare(layer, stage, record.contract, record.kernel);
   if (!planned(phase.name, layer, stage)) return;
-  Tap tap{std::move(record.tensor), std::move(record.positions), std::move(record.kernel),
-          std::move(record.contract), std::move(record.tokens)};
+  Tap tap{std::move(record.tensor),   std::move(record.positions), std::move(record.kernel),
+          std::move(record.contract), std::move(record.tokens),    record.device_checksum,
+          record.copy_delay};
   if (Phase* row = find("prefill_last"); row && row->window_of == &phase) {
     if (run == Run::first) row->declare(layer, stage, tap.contract, tap.kernel);
     if (planned(row->name, layer, stage)) {
       Tap last = tap;
+      last.device_checksum.reset();  // it is the whole tensor's
       const auto S = tap.tensor->shape().empty() ? 0 : tap.tensor->shape().front();
       if (!probes::over_cache(stage) && S > 1) {
         last.tensor = std::make_shared<const Tensor>(tap.tensor->rows(S - 1, S));
@@ -102,9 +118,11 @@ void Passes::take(Phase& phase, TapRecord&& record, Run run, int& open_step) {
 // keep is dropped at once.
 Phase::Outcome Passes::tapped_call(EnginePort& engine, Phase& phase, Run run) {
   int open_step = 0;
+  Taps taps = Taps::all();
+  taps.proofs = case_.proofs;
   auto result = call(
-      engine, phase.call.tokens, phase.name.starts_with("fill_") ? LogitRows::last : LogitRows::all,
-      Taps::all(), [&](TapRecord&& record) { take(phase, std::move(record), run, open_step); }, phase.name);
+      engine, phase.call.tokens, phase.name.starts_with("fill_") ? LogitRows::last : LogitRows::all, taps,
+      [&](TapRecord&& record) { take(phase, std::move(record), run, open_step); }, phase.name);
   close_steps(phase, static_cast<int>(config_.layers) + 2, run, open_step);
   return {std::move(result.last_logits), result.top1, std::move(result.launched)};
 }

@@ -155,6 +155,7 @@ class Expander {
     case_->repeats |= needs.repeats;
     case_->untapped |= needs.untapped;
     case_->selections |= needs.selections;
+    case_->proofs |= needs.proofs;
     want_chunks(needs.chunks, expected);
     for (const auto& place : expected) {
       want(place, needs);

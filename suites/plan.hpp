@@ -31,7 +31,7 @@ struct Case {
   std::vector<std::string> phases;  // that are judged or read, in the order of the calls
   bool prefill = false, decode = false, stepwise = false;
   int decodes = 0;  // steps of pass B: decode0 to decode(N-1)
-  bool chained = false, repeats = false, untapped = false, selections = false;
+  bool chained = false, repeats = false, untapped = false, selections = false, proofs = false;
   std::vector<int64_t> chunks;                            // sizes
   std::vector<std::vector<probes::Place>> expected;       // a row a probe: the places it must report on
   std::map<probes::Place, std::vector<int64_t>> tensors;  // what must come from the engine, with shapes

@@ -12,6 +12,7 @@ namespace greta::engine {
 inline namespace GRETA_MACHINE {
 
 std::unique_ptr<OnMachine> make(const GgufFile&, const Settings&);
+std::unique_ptr<ComparingDevice> make_comparing(const Settings&);
 
 namespace {
 
@@ -60,6 +61,10 @@ std::string Machine::device() const { return fmt::format("{}, hip:{}", name_, in
 std::string Machine::backend() const { return kBackend; }
 
 }  // namespace GRETA_MACHINE
+
+std::unique_ptr<ComparingDevice> comparing_on_card(const Settings& settings) {
+  return GRETA_MACHINE::make_comparing(settings);
+}
 
 std::unique_ptr<OnMachine> on_card(const GgufFile& model, const Settings& settings) {
   return GRETA_MACHINE::make(model, settings);
