@@ -30,7 +30,8 @@ struct Missing : std::runtime_error {
 // What an exception says: a Missing in any language, any other in the words of whoever threw it.
 Message message_of(const std::exception&);
 
-// One tensor that the engine delivered.
+// One tensor that the engine delivered. A Phase gives it in f32 whatever type the engine stores (every f16
+// and bf16 number is one of f32), and says which that was.
 struct Tap {
   TensorPtr tensor;
   std::vector<int32_t> positions;  // of the rows of S (or of T)
@@ -39,6 +40,7 @@ struct Tap {
   // Before and on its way from the device (engine/engine.hpp, TapRecord); empty: the engine does not say.
   std::optional<uint64_t> device_checksum;
   std::optional<double> copy_delay;
+  DType stored = DType::f32;       // the engine's own type; set by Phase
   std::span<const float> f32() const { return tensor->f32(); }
 };
 

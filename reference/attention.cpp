@@ -3,9 +3,7 @@
 
 #include <limits>
 
-#include "reference/dot.hpp"
-#include "reference/rounding.hpp"
-#include "reference/stages.hpp"
+#include "reference/attention.hpp"
 
 namespace greta::reference {
 namespace {
@@ -14,16 +12,24 @@ using Eigen::Index;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-DotArithmetic arithmetic_of(const Contract& contract, double scale) {
-  return {.chain = static_cast<double>(*contract.chain), .extra = 0, .scale = scale};
+std::string dot_reason(std::string_view what, Index terms, const Contract& contract) {
+  return fmt::format("{}, {} terms, {}", what, terms,
+                     reason_of(*contract.unit, *contract.w, *contract.chain, 0));
 }
 
-std::string dot_reason(std::string_view what, Index terms, const Contract& contract) {
-  return fmt::format(
-      "{}, {} terms, {} additions in f32: expected = 7.13·2^-24·sqrt({}·‖p‖² + {}·max|partial sum|²) + "
-      "2^-24·|y|; "
-      "certain = γ_{}·Σ|p| + 2^-24·|y|",
-      what, terms, *contract.chain, *contract.chain + 1, *contract.chain, *contract.chain + 1);
+}  // namespace
+
+DotArithmetic arithmetic_of(const Contract& contract, double scale) {
+  return {.chain = static_cast<double>(*contract.chain),
+          .extra = 0,
+          .scale = scale,
+          .unit = *contract.unit,
+          .type = *contract.w};
+}
+
+DotOperand left_of(const Contract& contract,
+                   const Eigen::Ref<const Matrix, 0, Eigen::OuterStride<>>& values) {
+  return DotOperand(taken(*contract.unit, *contract.x, values), least_magnitude(*contract.unit, *contract.x));
 }
 
 Index kv_head(const Request& in, Index h) {
@@ -31,35 +37,35 @@ Index kv_head(const Request& in, Index h) {
   return in.variant.kv_head_modulo ? h % config.kv_heads : h / (config.heads / config.kv_heads);
 }
 
-// An exponential that f32 cannot hold is infinite, or 0.
-double in_f32(double x) { return x > kF32.largest || x < kTiny / 2 ? round_to(kF32, x) : x; }
-
-// Whether the token of row s has a score at position t.
 bool sees(const Request& in, Index s, Index t) {
   if (in.variant.window && t >= *in.variant.window) return false;
   return !in.variant.mask_shift || t <= in.position(s) + *in.variant.mask_shift;
 }
 
-}  // namespace
+ScoreScale score_scale(const Request& in) {
+  const double root = 1 / std::sqrt(static_cast<double>(in.config().head_dim));
+  switch (in.variant.qk_scale) {
+    case QkScale::none:
+      return {1, 0};
+    case QkScale::squared:
+      return {root * root, 6};
+    default:
+      return {root, 3};
+  }
+}
 
 // The scale 1/sqrt(Dh): two roundings more where it is computed in f32, and one of the product; squared,
 // twice that.
 Errors qk(const Request& in) {
   const auto& config = in.config();
-  const Matrix q = in.operand(0), keys = rounded(*in.contract.w, in.operand(1));
+  const Matrix q = in.operand(0), keys = taken(*in.contract.unit, *in.contract.w, in.operand(1));
   const Index S = q.rows(), T = keys.rows(), Dh = config.head_dim;
-  const auto kind = in.variant.qk_scale;
-  const double root = 1 / std::sqrt(static_cast<double>(Dh)),
-               scale = kind == QkScale::root   ? root
-                       : kind == QkScale::none ? 1
-                                               : root * root,
-               roundings = kind == QkScale::root   ? 3
-                           : kind == QkScale::none ? 0
-                                                   : 6;
+  const auto [scale, roundings] = score_scale(in);
 
   auto errors = Errors::of_shape(S, config.heads * T);
+  if (leans(*in.contract.unit)) errors.lean = errors.value;
   tbb::parallel_for(Index{0}, static_cast<Index>(config.heads), [&](Index h) {
-    const DotOperand x(rounded(*in.contract.x, q.middleCols(h * Dh, Dh)));
+    const DotOperand x = left_of(in.contract, q.middleCols(h * Dh, Dh));
     dot_products(x, keys.middleCols(kv_head(in, h) * Dh, Dh), arithmetic_of(in.contract, scale), errors,
                  h * T);
     for (Index s = 0; s < S; ++s) {
@@ -71,6 +77,7 @@ Errors qk(const Request& in) {
         if (sees(in, s, t)) continue;
         errors.value(s, column) = -kInfinity;
         errors.certain(s, column) = errors.rms(s, column) = errors.linear(s, column) = 0;
+        if (errors.lean.size() > 0) errors.lean(s, column) = 0;
       }
     }
   });
@@ -133,13 +140,14 @@ Errors softmax(const Request& in) {
 
 Errors pv(const Request& in) {
   const auto& config = in.config();
-  const Matrix p = in.operand(0), values = rounded(*in.contract.w, in.operand(1));
+  const Matrix p = in.operand(0), values = taken(*in.contract.unit, *in.contract.w, in.operand(1));
   const Index S = p.rows(), T = values.rows(), Dh = config.head_dim,
               read = std::min<Index>(T, in.variant.window.value_or(T));
 
   auto errors = Errors::of_shape(S, config.heads * Dh);
+  if (leans(*in.contract.unit)) errors.lean = errors.value;
   tbb::parallel_for(Index{0}, static_cast<Index>(config.heads), [&](Index h) {
-    const DotOperand x(rounded(*in.contract.x, p.middleCols(h * T, read)));
+    const DotOperand x = left_of(in.contract, p.middleCols(h * T, read));
     const Matrix of_head = values.block(0, kv_head(in, h) * Dh, read, Dh).transpose();
     dot_products(x, of_head, arithmetic_of(in.contract, 1), errors, h * Dh);
   });

@@ -19,7 +19,8 @@ using Eigen::Index;
 class Element {
  public:
   explicit Element(const Request& in) : in_(in) {
-    for (size_t i = 0; i < operands_of(in.stage, in.layer).size(); ++i) operands_.push_back(in.operand(i));
+    const auto count = operands_of(in.stage, in.layer, in.contract.op).size();
+    for (size_t i = 0; i < count; ++i) operands_.push_back(in.operand(i));
     const auto weight = weight_of(in.model, in.stage, in.layer);
     if (weight.empty()) return;
     weight_ = weight;
@@ -39,8 +40,9 @@ class Element {
         return rope(s, column);
       case Stage::k_cache:
       case Stage::v_cache:
+        return copied(s, column);
       case Stage::attn_out:
-        return x()(s, column);
+        return in_.contract.op == "attention" ? attended(s, column) : copied(s, column);
       case Stage::qk:
         return score(s, column);
       case Stage::softmax:
@@ -60,8 +62,15 @@ class Element {
  private:
   const Matrix& x() const { return operands_[0]; }
   const Matrix& y() const { return operands_[1]; }
-  double of_x(double value) const { return round_to(*in_.contract.x, value); }
-  double of_w(double value) const { return round_to(*in_.contract.w, round_to(kF32, value)); }
+  // As the contract's unit takes it: its subnormal operands are 0 where it has none.
+  double narrowed(Rounding type, double value) const {
+    const double rounded = round_to(type, value);
+    const bool flushed =
+        in_.contract.unit == Unit::cdna2 && std::abs(rounded) < (type == Rounding::f16 ? 0x1p-14 : 0x1p-126);
+    return flushed ? 0 : rounded;
+  }
+  double of_x(double value) const { return narrowed(*in_.contract.x, value); }
+  double of_w(double value) const { return narrowed(*in_.contract.w, round_to(kF32, value)); }
 
   DoubleDouble embed(Index s, Index column) {
     std::vector<double> row(static_cast<size_t>(in_.config().embedding));
@@ -116,7 +125,7 @@ class Element {
     DoubleDouble sum = 0;
     for (Index d = 0; d < Dh; ++d)
       sum =
-          sum + two_product(of_x(x()(s, h * Dh + d)), round_to(*in_.contract.w, y()(t, kv_head(h) * Dh + d)));
+          sum + two_product(of_x(x()(s, h * Dh + d)), narrowed(*in_.contract.w, y()(t, kv_head(h) * Dh + d)));
     return sum / sqrt(DoubleDouble(static_cast<double>(Dh)));
   }
 
@@ -133,8 +142,30 @@ class Element {
     DoubleDouble sum = 0;
     for (Index t = 0; t < T; ++t)
       sum =
-          sum + two_product(of_x(x()(s, h * T + t)), round_to(*in_.contract.w, y()(t, kv_head(h) * Dh + d)));
+          sum + two_product(of_x(x()(s, h * T + t)), narrowed(*in_.contract.w, y()(t, kv_head(h) * Dh + d)));
     return sum;
+  }
+
+  DoubleDouble copied(Index s, Index column) const {
+    return round_to(in_.contract.out.value_or(Rounding::f32), x()(s, column));
+  }
+
+  // Σ e^(x − max) v / Σ e^(x − max) over the positions up to the token's own.
+  DoubleDouble attended(Index s, Index column) const {
+    const Index T = in_.call.T(), Dh = in_.config().head_dim, h = column / Dh, d = column % Dh;
+    const Matrix& v = operands_[2];
+    std::vector<DoubleDouble> scores;
+    for (Index t = 0; t <= in_.position(s); ++t) scores.push_back(score(s, h * T + t));
+    double largest = -std::numeric_limits<double>::infinity();
+    for (const auto& x : scores) largest = std::max(largest, x.value());
+    DoubleDouble sum = 0, mixed = 0;
+    for (size_t t = 0; t < scores.size(); ++t) {
+      const DoubleDouble e = exp(scores[t] - DoubleDouble(largest));
+      sum = sum + e;
+      mixed =
+          mixed + e * DoubleDouble(narrowed(*in_.contract.w, v(static_cast<Index>(t), kv_head(h) * Dh + d)));
+    }
+    return mixed / sum;
   }
 
   DoubleDouble gated(Index s, Index column) const {

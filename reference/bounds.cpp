@@ -26,7 +26,7 @@ Errors Errors::of_shape(Eigen::Index rows, Eigen::Index columns) {
 
 Bounded judge(Errors&& errors) {
   Bounded out{std::move(errors.value), std::move(errors.certain), std::move(errors.rms),
-              std::move(errors.reason)};
+              std::move(errors.reason), std::move(errors.lean)};
   const Eigen::Index count = out.value.size();
   tbb::parallel_for(tbb::blocked_range<Eigen::Index>(0, count, 1 << 16), [&](const auto& range) {
     for (auto i = range.begin(); i < range.end(); ++i) {

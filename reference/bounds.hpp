@@ -33,6 +33,7 @@ struct Errors {
   Matrix linear;   // errors of which only the largest size is known (a library's exp, a single rounding):
                    // added up
   std::string reason;
+  Matrix lean;  // the mean error of a unit that truncates; empty: 0
 
   static Errors of_shape(Eigen::Index rows, Eigen::Index columns);
 };

@@ -49,8 +49,10 @@ class Chain {
   void logits(const Matrix& norm);
 
   void append(Matrix& cache, const Matrix& rows) const;
-  Matrix history(const Matrix& cache) const;  // all streams' first T rows
-  Matrix operand(const Matrix& x, Stage stage, int l, bool right) const;
+  Matrix history(const Matrix& cache) const;          // all streams' first T rows
+  enum class Side : uint8_t { left, right, values };  // values: of a fused attention
+  Matrix operand(const Matrix& x, Stage stage, int l, Side side) const;
+  Matrix cached(const Matrix& cache, Stage stage, int l) const;  // as its type holds it
 
   // The deviation that the stage's declared arithmetic has on stream 0's operands.
   Matrix sigma(Stage stage, int l) const;
@@ -95,11 +97,13 @@ Matrix Chain::rms_norm(const Matrix& x, const std::string& gain) const {
   return y;
 }
 
-// The left (or right) operand of a product with the errors of its rounding to a narrow type.
-Matrix Chain::operand(const Matrix& x, Stage stage, int l, bool right) const {
+// An operand of a product with the errors of its rounding to a narrow type.
+Matrix Chain::operand(const Matrix& x, Stage stage, int l, Side side) const {
   const auto c = contract(stage, l);
   const auto call_number = static_cast<uint64_t>(index_);
-  if (right) return rounding_noise(ensemble_of_cache(), x, c.w, std::nullopt, noise_key(stage, l, 1), 0);
+  if (side != Side::left)
+    return rounding_noise(ensemble_of_cache(), x, c.w, std::nullopt,
+                          noise_key(stage, l, side == Side::right ? 1 : 5), 0);
   const bool weights = !weight_of(model_, stage, l).empty();
   return rounding_noise(ensemble(), x, c.x, weights ? c.w : std::nullopt,
                         key_of({noise_key(stage, l, 2), call_number}), noise_key(stage, l, 3));
@@ -107,7 +111,7 @@ Matrix Chain::operand(const Matrix& x, Stage stage, int l, bool right) const {
 
 Matrix Chain::matmul(const Matrix& x, Stage stage, int l) const {
   const auto weight = weight_of(model_, stage, l);
-  const Matrix left = operand(x, stage, l, false);
+  const Matrix left = operand(x, stage, l, Side::left);
   Matrix y(x.rows(), model_.weight_info(weight).rows);
   model_.visit_tiles(weight, [&](int64_t begin, const Eigen::Ref<const Matrix>& tile) {
     multiply(left, tile, y.middleCols(begin, tile.rows()));
@@ -142,6 +146,11 @@ Matrix Chain::history(const Matrix& cache) const {
   for (Index r = 0; r < ensemble().streams(); ++r)
     out.middleRows(r * call().T(), call().T()) = cache.middleRows(r * T_max_, call().T());
   return out;
+}
+
+Matrix Chain::cached(const Matrix& cache, Stage stage, int l) const {
+  return rounding_noise(ensemble_of_cache(), history(cache), contract(stage, l).out, std::nullopt,
+                        noise_key(stage, l, 6), 0);
 }
 
 Matrix Chain::scores(const Matrix& q, const Matrix& keys) const {
@@ -212,12 +221,17 @@ Matrix Chain::attend(int l, const Matrix& q, const Matrix& k, const Matrix& v) {
   auto& caches = caches_[static_cast<size_t>(l)];
   append(caches.k, k_rope);
   append(caches.v, v);
-  const Matrix keys = finish(Stage::k_cache, l, history(caches.k));
-  const Matrix values = finish(Stage::v_cache, l, history(caches.v));
-  Matrix y = scores(operand(q_rope, Stage::qk, l, false), operand(keys, Stage::qk, l, true));
+  const Matrix keys = finish(Stage::k_cache, l, cached(caches.k, Stage::k_cache, l));
+  const Matrix values = finish(Stage::v_cache, l, cached(caches.v, Stage::v_cache, l));
+  if (contract(Stage::attn_out, l).op == "attention") {
+    constexpr Stage fused = Stage::attn_out;
+    Matrix y = scores(operand(q_rope, fused, l, Side::left), operand(keys, fused, l, Side::right));
+    return finish(fused, l, mixed(softmax(std::move(y)), operand(values, fused, l, Side::values)));
+  }
+  Matrix y = scores(operand(q_rope, Stage::qk, l, Side::left), operand(keys, Stage::qk, l, Side::right));
   y = finish(Stage::qk, l, std::move(y));
   y = finish(Stage::softmax, l, softmax(std::move(y)));
-  y = mixed(operand(y, Stage::pv, l, false), operand(values, Stage::pv, l, true));
+  y = mixed(operand(y, Stage::pv, l, Side::left), operand(values, Stage::pv, l, Side::right));
   y = finish(Stage::pv, l, std::move(y));
   return finish(Stage::attn_out, l, std::move(y));
 }
@@ -226,7 +240,7 @@ Matrix Chain::attend(int l, const Matrix& q, const Matrix& k, const Matrix& v) {
 void Chain::logits(const Matrix& norm) {
   const auto e = ensemble();
   const auto weight = weight_of(model_, Stage::logits, -1);
-  const Matrix left = operand(norm, Stage::logits, -1, false), deviations = sigma(Stage::logits, -1);
+  const Matrix left = operand(norm, Stage::logits, -1, Side::left), deviations = sigma(Stage::logits, -1);
   Matrix value(e.S, config_.vocabulary), squares(e.S, config_.vocabulary);
   const auto key = key_of({noise_key(Stage::logits, -1, 4), static_cast<uint64_t>(index_)});
   model_.visit_tiles(weight, [&](int64_t begin, const Eigen::Ref<const Matrix>& tile) {

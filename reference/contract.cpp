@@ -34,6 +34,7 @@ const std::vector<Operation>& operations() {
       {"pv", dot},
       {"add", {}},
       {"swiglu", {"exp", "div"}},
+      {"attention", {"x", "w", "p", "acc", "chain", "sum", "rescales", "rounds", "exp", "div", "unit"}},
   };
   return table;
 }
@@ -63,6 +64,12 @@ int integer(const Word& word) {
   return number;
 }
 
+Unit unit(const Word& word) {
+  for (const Unit known : {Unit::ieee, Unit::cdna2, Unit::cdna3, Unit::hopper})
+    if (word.value == name_of(known)) return known;
+  refuse(word, "the known units are ieee, cdna2, cdna3 and hopper");
+}
+
 std::string one_of(const Word& word, std::span<const std::string_view> known) {
   for (const auto value : known)
     if (word.value == value) return std::string(value);
@@ -70,15 +77,18 @@ std::string one_of(const Word& word, std::span<const std::string_view> known) {
 }
 
 void set(Contract& contract, const Word& word) {
-  static constexpr std::array<std::string_view, 1> units = {"ieee"};
   static constexpr std::array<std::string_view, 2> freqs = {"f64", "f32"};
   static const std::vector<std::pair<std::string, std::function<void(Contract&, const Word&)>>> setters = {
       {"x", [](Contract& c, const Word& w) { c.x = rounding(w); }},
       {"w", [](Contract& c, const Word& w) { c.w = rounding(w); }},
       {"acc", [](Contract& c, const Word& w) { c.acc = rounding(w, true); }},
-      {"out", [](Contract& c, const Word& w) { c.out = rounding(w, true); }},
+      {"p", [](Contract& c, const Word& w) { c.p = rounding(w); }},
+      {"out", [](Contract& c, const Word& w) { c.out = rounding(w); }},
       {"chain", [](Contract& c, const Word& w) { c.chain = integer(w); }},
-      {"unit", [](Contract& c, const Word& w) { c.unit = one_of(w, units); }},
+      {"sum", [](Contract& c, const Word& w) { c.sum = integer(w); }},
+      {"rescales", [](Contract& c, const Word& w) { c.rescales = integer(w); }},
+      {"rounds", [](Contract& c, const Word& w) { c.rounds = integer(w); }},
+      {"unit", [](Contract& c, const Word& w) { c.unit = unit(w); }},
       {"exp", [](Contract& c, const Word& w) { c.exp_ulp = integer(w); }},
       {"trig", [](Contract& c, const Word& w) { c.trig_ulp = integer(w); }},
       {"sqrt", [](Contract& c, const Word& w) { c.sqrt_ulp = integer(w); }},
@@ -112,7 +122,35 @@ const Operation& operation(std::string_view contract, std::string_view name) {
   fail_invalid("contract '{}': {}", contract, unknown_name("operation", name, known));
 }
 
+// Words that are known each and mean nothing together.
+void check_together(const Contract& c) {
+  if (c.out.value_or(Rounding::f32) != Rounding::f32 && c.op != "copy")
+    refuse({c.text, "out", name_of(*c.out)}, "only f32 is known but for op=copy");
+  if (!c.unit || *c.unit == Unit::ieee) return;
+  const Word word{c.text, "unit", name_of(*c.unit)};
+  for (const auto& type : {c.x, c.w, c.p})
+    if (type && (*type == Rounding::f32 || *type != *c.x))
+      refuse(word, "a matrix unit multiplies f16 by f16 or bf16 by bf16; products of f32 are unit=ieee");
+}
+
 }  // namespace
+
+std::string_view name_of(Rounding rounding) {
+  return rounding == Rounding::f16 ? "f16" : rounding == Rounding::bf16 ? "bf16" : "f32";
+}
+
+std::string_view name_of(Unit unit) {
+  switch (unit) {
+    case Unit::cdna2:
+      return "cdna2";
+    case Unit::cdna3:
+      return "cdna3";
+    case Unit::hopper:
+      return "hopper";
+    default:
+      return "ieee";
+  }
+}
 
 Contract Contract::parse(std::string_view text) {
   Contract contract;
@@ -131,6 +169,7 @@ Contract Contract::parse(std::string_view text) {
   if (contract.op.empty()) fail_invalid("contract '{}': no op=", text);
   for (const auto key : operation(text, contract.op).keys)
     if (!seen.contains(key)) fail_invalid("contract '{}': op={} needs {}=", text, contract.op, key);
+  check_together(contract);
   return contract;
 }
 

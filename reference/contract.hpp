@@ -9,17 +9,22 @@
 namespace greta::reference {
 
 enum class Rounding { f32, f16, bf16 };
+enum class Unit { ieee, cdna2, cdna3, hopper };  // what a sum of products goes through (reference/unit.hpp)
+std::string_view name_of(Rounding);
+std::string_view name_of(Unit);
 
 struct Contract {
   std::string text;  // as declared
   std::string op;
-  std::optional<Rounding> x, w, acc, out;
-  std::optional<int> chain;         // additions on the longest path to one result
-  std::optional<std::string> unit;  // "ieee"
+  std::optional<Rounding> x, w, p, acc, out;
+  std::optional<int> chain;                  // additions on the longest path to one result
+  std::optional<int> sum, rescales, rounds;  // attention
+  std::optional<Unit> unit;
   std::optional<double> exp_ulp, trig_ulp, sqrt_ulp, div_ulp;
   bool freq_f64 = true;
 
-  // Error (invalid) naming the word that is unknown, or the key that `op` needs and does not find.
+  // Error (invalid) naming the word that is unknown, the key that `op` needs and does not find, or the words
+  // that do not go together.
   static Contract parse(std::string_view text);
 };
 

@@ -27,7 +27,7 @@ TEST(Contract, ReadsEveryKey) {
   EXPECT_EQ(matmul.acc, Rounding::f32);
   EXPECT_EQ(matmul.out, Rounding::f32);
   EXPECT_EQ(matmul.chain, 256);
-  EXPECT_EQ(matmul.unit, "ieee");
+  EXPECT_EQ(matmul.unit, Unit::ieee);
   const auto rope = Contract::parse("op=rope freq=f32 trig=2");
   EXPECT_FALSE(rope.freq_f64);
   EXPECT_EQ(rope.trig_ulp, 2);
@@ -36,6 +36,18 @@ TEST(Contract, ReadsEveryKey) {
   EXPECT_EQ(softmax.div_ulp, 1);
   EXPECT_EQ(Contract::parse("op=rmsnorm chain=12 sqrt=3").sqrt_ulp, 3);
   EXPECT_EQ(Contract::parse("op=copy").op, "copy");
+  EXPECT_EQ(Contract::parse("op=copy").out, std::nullopt);
+  EXPECT_EQ(Contract::parse("op=copy out=bf16").out, Rounding::bf16);
+  EXPECT_EQ(Contract::parse("op=pv x=f16 w=f16 acc=f32 chain=48 out=f32 unit=cdna2").unit, Unit::cdna2);
+  EXPECT_EQ(Contract::parse("op=pv x=bf16 w=bf16 acc=f32 chain=48 out=f32 unit=cdna3").unit, Unit::cdna3);
+  const auto fused = Contract::parse(
+      "op=attention x=f16 w=f16 p=f16 acc=f32 chain=128 sum=2049 rescales=33 rounds=2 exp=2 div=1 "
+      "unit=hopper");
+  EXPECT_EQ(fused.p, Rounding::f16);
+  EXPECT_EQ(fused.sum, 2049);
+  EXPECT_EQ(fused.rescales, 33);
+  EXPECT_EQ(fused.rounds, 2);
+  EXPECT_EQ(fused.unit, Unit::hopper);
 }
 
 TEST(Contract, AssumesNothing) {
@@ -49,12 +61,25 @@ TEST(Contract, AssumesNothing) {
   EXPECT_THAT(refusal("op=rmsnorm chain=-1 sqrt=1"), HasSubstr("an integer"));
   EXPECT_THAT(refusal("op=rope freq=f16 trig=1"), HasSubstr("f64, f32"));
   EXPECT_THAT(refusal("op=matmul x=f32 w=f32 acc=f16 chain=1 out=f32 unit=ieee"), HasSubstr("only f32"));
-  EXPECT_THAT(refusal("op=matmul x=f32 w=f32 acc=f32 chain=1 out=f32 unit=hopper"), HasSubstr("ieee"));
+  EXPECT_THAT(refusal("op=matmul x=f32 w=f32 acc=f32 chain=1 out=f32 unit=hopper"), HasSubstr("unit=ieee"));
+  EXPECT_THAT(refusal("op=matmul x=f16 w=bf16 acc=f32 chain=1 out=f32 unit=cdna3"), HasSubstr("f16 by f16"));
+  EXPECT_THAT(refusal("op=matmul x=f16 w=f16 acc=f32 chain=1 out=f32 unit=volta"),
+              HasSubstr("ieee, cdna2, cdna3 and hopper"));
+  EXPECT_THAT(refusal("op=matmul x=f16 w=f16 acc=f32 chain=1 out=f16 unit=ieee"), HasSubstr("only f32"));
+  EXPECT_THAT(refusal("op=copy out=q8"), HasSubstr("known types are"));
 }
 
 TEST(Contract, NamesTheMissingKey) {
   for (const auto key : {"x=f32", "w=f32", "acc=f32", "chain=3", "out=f32", "unit=ieee"}) {
     std::string text = "op=matmul x=f32 w=f32 acc=f32 chain=3 out=f32 unit=ieee";
+    const std::string word = std::string(" ") + key;
+    text.erase(text.find(word), word.size());
+    EXPECT_THAT(refusal(text),
+                HasSubstr("needs " + std::string(key).substr(0, std::string(key).find('=') + 1)));
+  }
+  for (const auto key : {"p=f16", "sum=9", "rescales=2", "rounds=2", "exp=1", "div=1", "unit=ieee"}) {
+    std::string text =
+        "op=attention x=f16 w=f16 p=f16 acc=f32 chain=8 sum=9 rescales=2 rounds=2 exp=1 div=1 unit=ieee";
     const std::string word = std::string(" ") + key;
     text.erase(text.find(word), word.size());
     EXPECT_THAT(refusal(text),

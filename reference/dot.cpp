@@ -17,7 +17,7 @@ struct Scratch {
 };
 
 // Matrix products; worth it from a few rows on.
-void sums_by_product(const DotOperand& x, const Rows& w, Scratch& s) {
+void sums_by_product(const DotOperand& x, const Rows& w, double least, Scratch& s) {
   const Index terms = w.cols(), block = block_of(terms);
   s.value.resize(x.value.rows(), w.rows());
   s.peak.setZero(x.value.rows(), w.rows());
@@ -26,16 +26,23 @@ void sums_by_product(const DotOperand& x, const Rows& w, Scratch& s) {
     multiply(x.value.middleCols(k, width), w.middleCols(k, width), s.value, k > 0);
     s.peak = s.peak.cwiseMax(s.value.cwiseAbs());
   }
-  s.w_abs = w.cwiseAbs();
-  s.w_square = w.cwiseAbs2();
+  if (least == 0) {
+    s.w_abs = w.cwiseAbs();
+    s.w_square = w.cwiseAbs2();
+  } else {
+    s.w_abs = w.unaryExpr([least](double value) { return magnitude(value, least); });
+    s.w_square = s.w_abs.cwiseAbs2();
+  }
   s.abs.resize(x.value.rows(), w.rows());
   s.square.resize(x.value.rows(), w.rows());
   multiply(x.abs, s.w_abs, s.abs);
   multiply(x.square, s.w_square, s.square);
 }
 
-// One pass over the weight, for the single row of a decode step: memory is the limit there.
-DotSums sums_of_row(const double* x, const double* w, Index terms) {
+// One pass over the weight, for the single row of a decode step: memory is the limit there. Plain: every
+// product counts with its own magnitude.
+template <bool Plain>
+DotSums sums_of_row(const double* x, const double* x_abs, const double* w, double least, Index terms) {
   constexpr int kLanes = 8;
   const Index block = block_of(terms);
   DotSums sums{0, 0, 0, 0};
@@ -45,16 +52,18 @@ DotSums sums_of_row(const double* x, const double* w, Index terms) {
     for (Index k = k0; k < full; k += kLanes) {
       for (int lane = 0; lane < kLanes; ++lane) {
         const double p = x[k + lane] * w[k + lane];
+        const double size = Plain ? std::abs(p) : x_abs[k + lane] * magnitude(w[k + lane], least);
         value[lane] += p;
-        abs[lane] += std::abs(p);
-        square[lane] += p * p;
+        abs[lane] += size;
+        square[lane] += Plain ? p * p : size * size;
       }
     }
     for (Index k = full; k < end; ++k) {
       const double p = x[k] * w[k];
+      const double size = Plain ? std::abs(p) : x_abs[k] * magnitude(w[k], least);
       value[0] += p;
-      abs[0] += std::abs(p);
-      square[0] += p * p;
+      abs[0] += size;
+      square[0] += Plain ? p * p : size * size;
     }
     for (int lane = 0; lane < kLanes; ++lane) {
       sums.value += value[lane];
@@ -66,12 +75,15 @@ DotSums sums_of_row(const double* x, const double* w, Index terms) {
   return sums;
 }
 
-void sums_by_row(const DotOperand& x, const Rows& w, Scratch& s) {
+void sums_by_row(const DotOperand& x, const Rows& w, double least, Scratch& s) {
   const Index rows = x.value.rows();
   for (auto* matrix : {&s.value, &s.abs, &s.square, &s.peak}) matrix->resize(rows, w.rows());
   for (Index i = 0; i < rows; ++i) {
     for (Index j = 0; j < w.rows(); ++j) {
-      const auto sums = sums_of_row(x.value.row(i).data(), w.data() + j * w.outerStride(), w.cols());
+      const double *row = x.value.row(i).data(), *sizes = x.abs.row(i).data(),
+                   *of_w = w.data() + j * w.outerStride();
+      const auto sums = least == 0 ? sums_of_row<true>(row, sizes, of_w, least, w.cols())
+                                   : sums_of_row<false>(row, sizes, of_w, least, w.cols());
       s.value(i, j) = sums.value;
       s.abs(i, j) = sums.abs;
       s.square(i, j) = sums.square;
@@ -91,19 +103,33 @@ void multiply(const Rows& x, const Rows& w, RowsOut y, bool accumulate) {
               i(y.outerStride()));
 }
 
+DotOperand::DotOperand(Matrix values, double least) : value(std::move(values)) {
+  if (least == 0)
+    abs = value.cwiseAbs();
+  else
+    abs = value.unaryExpr([least](double x) { return magnitude(x, least); });
+  square = abs.cwiseAbs2();
+}
+
 void dot_products(const DotOperand& x, const Rows& w, const DotArithmetic& arithmetic, Errors& errors,
                   Index column) {
   thread_local Scratch scratch;
-  x.value.rows() <= 2 ? sums_by_row(x, w, scratch) : sums_by_product(x, w, scratch);
+  const double least = least_magnitude(arithmetic.unit, arithmetic.type);
+  x.value.rows() <= 2 ? sums_by_row(x, w, least, scratch) : sums_by_product(x, w, least, scratch);
   const auto terms = static_cast<double>(w.cols());
+  const UnitSum how{arithmetic.unit, arithmetic.type, arithmetic.chain, arithmetic.extra,
+                    arithmetic.rescales};
   for (Index i = 0; i < x.value.rows(); ++i) {
     for (Index j = 0; j < w.rows(); ++j) {
       const DotSums sums{scratch.value(i, j), scratch.abs(i, j), scratch.square(i, j), scratch.peak(i, j)};
-      const auto error = dot_error(sums, terms, arithmetic.chain, arithmetic.extra);
+      const auto error = dot_error(how, sums, terms);
       errors.value(i, column + j) = arithmetic.scale * sums.value;
       errors.certain(i, column + j) = arithmetic.scale * error.certain;
       errors.rms(i, column + j) = arithmetic.scale * error.rms;
       errors.linear(i, column + j) = arithmetic.scale * error.linear;
+      if (errors.lean.size() > 0)
+        errors.lean(i, column + j) =
+            arithmetic.scale * mean_error(how, sums.value, sums.abs);
     }
   }
 }

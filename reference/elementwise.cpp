@@ -72,7 +72,13 @@ Errors dequantised_weight(const Model& model, const std::string& gguf_name, cons
   return dequantised_rows(weight.info().type, *weight.whole(), contract);
 }
 
-Errors copy(const Request& in) { return moved(in.operand(0)); }
+Errors copy(const Request& in) {
+  const Rounding out = in.contract.out.value_or(Rounding::f32);
+  if (out == Rounding::f32) return moved(in.operand(0));
+  auto errors = moved(rounded(out, in.operand(0)));
+  errors.reason = fmt::format("copied and rounded to {} to nearest even: exactly so", name_of(out));
+  return errors;
+}
 
 Errors add(const Request& in) {
   const auto variant = in.variant.residual;

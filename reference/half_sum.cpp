@@ -53,9 +53,11 @@ std::pair<double, double> middle(double low, double high) {
 void half_sum_products(const DotOperand& x, const Rows& w, const DotArithmetic& arithmetic, Errors& errors,
                        Index column) {
   const Index half = w.cols() / 2, rest = w.cols() - half;
-  const DotOperand x_rest(x.value.rightCols(rest));
+  const DotOperand x_rest(x.value.rightCols(rest), least_magnitude(arithmetic.unit, arithmetic.type));
   const DotArithmetic of_rest{.chain = std::max(arithmetic.chain, static_cast<double>(rest)),
-                              .extra = arithmetic.extra};
+                              .extra = arithmetic.extra,
+                              .unit = arithmetic.unit,
+                              .type = arithmetic.type};
   dot_products(x_rest, w.rightCols(rest), of_rest, errors, column);
   const Matrix wt = w.leftCols(half).transpose();
   const double steps = of_rest.chain + 2 + of_rest.extra;

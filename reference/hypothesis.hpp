@@ -17,8 +17,9 @@
 
 namespace greta::reference {
 
-// The causes that have a hypothesis for this stage, in the catalogue's order.
-std::vector<const Cause*> hypotheses_for(Stage stage);
+// The causes that have a hypothesis for this stage, in the catalogue's order. `op`: as in operands_of; a
+// fused attention may go wrong as any of the stages in it, and in how it reads the cache.
+std::vector<const Cause*> hypotheses_for(Stage stage, std::string_view op = {});
 std::vector<const Cause*> weight_hypotheses();
 
 // What was observed, as in local mode. `output` is the engine's own tensor: a hypothesis with a free

@@ -9,6 +9,8 @@
 namespace greta::reference {
 namespace {
 
+constexpr std::string_view kFused = "attention";  // attn_out's other operation
+
 // A stage: the operation that its contract must declare, its function, its weight.
 struct Row {
   Stage stage;
@@ -75,7 +77,7 @@ OperandRef layer_input(int layer) {
 
 }  // namespace
 
-std::vector<OperandRef> operands_of(Stage stage, int layer) {
+std::vector<OperandRef> operands_of(Stage stage, int layer, std::string_view op) {
   switch (stage) {
     case Stage::embed:
       return {};
@@ -100,6 +102,7 @@ std::vector<OperandRef> operands_of(Stage stage, int layer) {
     case Stage::pv:
       return {{Stage::softmax, layer}, {Stage::v_cache, layer}};
     case Stage::attn_out:
+      if (op == kFused) return {{Stage::q_rope, layer}, {Stage::k_cache, layer}, {Stage::v_cache, layer}};
       return {{Stage::pv, layer}};
     case Stage::wo:
       return {{Stage::attn_out, layer}};
@@ -150,10 +153,10 @@ std::pair<int64_t, int64_t> shape_of(const Config& config, const OperandRef& ref
 }
 
 Matrix Request::operand(size_t index) const {
-  const auto refs = operands_of(stage, layer);
+  const auto refs = operands_of(stage, layer, contract.op);
   auto ref = refs.at(variant.operands_exchanged ? refs.size() - 1 - index : index);
   if (info(ref.stage).per_layer && ref.layer < 0) ref.layer = static_cast<int>(config().layers) - 1;
-  if (variant.layer_zero) ref.layer = 0;
+  if (variant.layer_zero && ref.stage != Stage::q_rope) ref.layer = 0;
   Matrix operand = fetch(ref);
   const auto [rows, columns] = reference::shape_of(config(), ref, call);
   if (operand.rows() != rows || operand.cols() != columns)
@@ -194,6 +197,7 @@ Bounded local_weight(const Model& model, const std::string& gguf_name, const Con
 
 Errors errors_of(const Request& request) {
   const auto& row = row_of(request.stage);
+  if (request.stage == Stage::attn_out && request.contract.op == kFused) return attention(request);
   if (request.contract.op != row.op)
     fail_invalid("stage {} declares op={}, {} was expected", name_of(request.stage), request.contract.op,
                  row.op);

@@ -11,10 +11,6 @@ namespace {
 
 using Eigen::Index;
 
-std::string_view name(Rounding rounding) {
-  return rounding == Rounding::f16 ? "f16" : rounding == Rounding::bf16 ? "bf16" : "f32";
-}
-
 // A weight that f32 had to round and that lies within an ulp of f32 of the middle between two neighbours of
 // the narrow type may be rounded to either: the kernel's two roundings in f32 are not prescribed. Then its
 // whole ulp counts.
@@ -34,15 +30,20 @@ struct RoundedTile {
   };
   std::vector<Doubt> doubts;
 
-  void round(const Rows& w, Rounding to, bool difference) {
+  void round(const Rows& w, Unit unit, Rounding to, bool difference) {
     doubts.clear();
     values.resize(w.rows(), w.cols());
     const Format format = format_of(to);
     for (Index j = 0; j < w.rows(); ++j) {
       for (Index k = 0; k < w.cols(); ++k) {
-        values(j, k) = round_to(format, round_to(kF32, w(j, k)));
-        if (difference && to != Rounding::f32 && may_round_either_way(format, w(j, k), values(j, k)))
-          doubts.push_back({j, k, ulp(format, w(j, k))});
+        const double narrow = round_to(format, round_to(kF32, w(j, k)));
+        values(j, k) = taken(unit, to, narrow);
+        if (!difference || to == Rounding::f32 || !may_round_either_way(format, w(j, k), narrow)) continue;
+        const bool flushed =
+            values(j, k) != narrow;  // or, next to the smallest normal, the other neighbour is
+        const double normal = std::ldexp(1.0, format.min_exponent);
+        doubts.push_back(
+            {j, k, unit == Unit::cdna2 && (flushed || narrow == normal) ? normal : ulp(format, w(j, k))});
       }
     }
   }
@@ -67,28 +68,30 @@ Errors matmul(const Request& in) {
   const bool difference = rounds_in_f32(info.type);
   const Index terms = info.columns - in.variant.last_terms_left_out;
   const Matrix operand = in.operand(0);
-  const DotOperand x(rounded(to_x, operand.leftCols(terms)));
+  const Unit unit = *in.contract.unit;
+  const DotOperand x(taken(unit, to_x, operand.leftCols(terms)), least_magnitude(unit, to_x));
   const DotArithmetic arithmetic{.chain = static_cast<double>(*in.contract.chain),
-                                 .extra = difference ? 1.0 : 0.0};
+                                 .extra = difference ? 1.0 : 0.0,
+                                 .unit = unit,
+                                 .type = to_w};
 
   const auto products = in.variant.half_sum ? half_sum_products : dot_products;
 
   auto errors = Errors::of_shape(x.value.rows(), info.rows);
+  if (leans(unit)) errors.lean = Matrix::Zero(x.value.rows(), info.rows);
   const bool as_stored = !difference && to_w == Rounding::f32;
   weight.visit_tiles([&](int64_t begin, const Eigen::Ref<const Matrix>& tile) {
     if (as_stored) return products(x, tile.leftCols(terms), arithmetic, errors, begin);
     thread_local RoundedTile rounded_tile;
-    rounded_tile.round(tile.leftCols(terms), to_w, difference);
+    rounded_tile.round(tile.leftCols(terms), unit, to_w, difference);
     products(x, rounded_tile.values, arithmetic, errors, begin);
     rounded_tile.add_doubts(x, begin, errors);
   });
-  const double chain = arithmetic.chain, roundings = chain + 1 + arithmetic.extra;
-  errors.reason = fmt::format(
-      "matmul K={}, x {}, w {} (rounded as declared, so no error), {} additions in f32: expected = "
-      "7.13·2^-24·sqrt({}·‖w∘x‖² + {}·max|partial sum|²) + 2^-24·|y|; certain = γ_{}·Σ|wx| + 2^-24·|y|",
-      info.columns, name(to_x), name(to_w), chain, roundings, chain, roundings);
+  errors.reason =
+      fmt::format("matmul K={}, x {}, w {} (rounded as declared, so no error), {}", info.columns,
+                  name_of(to_x), name_of(to_w), reason_of(unit, to_w, arithmetic.chain, arithmetic.extra));
   if (!x.value.allFinite())
-    errors.reason += fmt::format("; x has values that are not finite as {}", name(to_x));
+    errors.reason += fmt::format("; x has values that are not finite as {}", name_of(to_x));
   return errors;
 }
 

@@ -80,6 +80,9 @@ struct Call {
 struct Bounded {
   Matrix value, certain, expected;
   std::string reason;  // "matmul K=256, x f16, w f16, 34 additions in f32: expected = 7.1·…"
+  Matrix lean;  // the mean error of the declared arithmetic, where it truncates (unit=hopper, cdna3), good to
+                // about a half of itself; empty: 0. `value` is the exact one all the same, and the bounds
+                // contain the mean.
 };
 
 // What a stage is computed from, in local mode. `history` operands (k_rope for k_cache, v for v_cache) are
@@ -92,8 +95,9 @@ struct OperandRef {
 };
 // Empty for embed. Stages outside the layers (embed, final_norm, logits) have layer -1; final_norm reads
 // ffn_residual of the last layer, which stands here as layer -1. A Fetch is always called with that layer's
-// number, 0 to layers-1.
-std::vector<OperandRef> operands_of(Stage stage, int layer);
+// number, 0 to layers-1. `op`: the operation that the stage's contract declares, where the operands depend on
+// it: attn_out is copied from pv, or, with "attention", made of q_rope, k_cache and v_cache in one kernel.
+std::vector<OperandRef> operands_of(Stage stage, int layer, std::string_view op = {});
 
 // The engine's own tensors, as float64.
 using Fetch = std::function<Matrix(const OperandRef&)>;

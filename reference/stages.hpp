@@ -56,5 +56,7 @@ Errors rope(const Request&);  // pairs (2i, 2i+1) turned by position · frequenc
 Errors qk(const Request&);       // Σ_d q·k / sqrt(Dh), -inf above the position
 Errors softmax(const Request&);  // e^(x - max) / Σ
 Errors pv(const Request&);       // Σ_t p·v
+// fused_attention.cpp
+Errors attention(const Request&);  // all three at once
 
 }  // namespace greta::reference

@@ -130,9 +130,8 @@ class Expander {
 
   // What fused attention is judged from is not what its unfused copy is.
   std::vector<reference::OperandRef> operands(const Place& place) const {
-    if (place.stage == Stage::attn_out && case_->arm.lacks(Stage::pv))
-      return {{Stage::q_rope, place.layer}, {Stage::k_cache, place.layer}, {Stage::v_cache, place.layer}};
-    return reference::operands_of(place.stage, place.layer);
+    const bool fused = place.stage == Stage::attn_out && case_->arm.lacks(Stage::pv);
+    return reference::operands_of(place.stage, place.layer, fused ? "attention" : "");
   }
 
   std::string key(const PlannedProbe& probe, const Place& place) const {

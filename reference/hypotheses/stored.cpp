@@ -120,8 +120,14 @@ void store(const Request& in, Errors& errors) {
     const Index tail = errors.value.rows() % kTile;
     errors.value.bottomRows(tail).setConstant(kUnwritten);
   }
-  if (in.variant.cache_by_column) errors.value = by_column(errors.value);
-  misplace_rows(in, errors.value);
+  if (in.stage == Stage::k_cache || in.stage == Stage::v_cache)
+    errors.value = read_cache(in, in.stage == Stage::v_cache, std::move(errors.value));
+}
+
+Matrix read_cache(const Request& in, bool is_v, Matrix rows) {
+  if (in.variant.cache_by_column && is_v) rows = by_column(rows);
+  misplace_rows(in, rows);
+  return rows;
 }
 
 }  // namespace greta::reference

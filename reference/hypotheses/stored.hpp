@@ -11,6 +11,9 @@ namespace greta::reference {
 // others by more than their errors. Elements that are not finite take no part.
 Message scale_heads(const Request& in, const Matrix& output, Errors& errors);
 
+// The cache as attention reads it: rows in another place, V by column.
+Matrix read_cache(const Request& in, bool is_v, Matrix rows);
+
 // Tiles transposed, tail rows never written (NaN, as nothing is known of fresh memory but that); rows of the
 // cache in another place.
 void store(const Request& in, Errors& errors);

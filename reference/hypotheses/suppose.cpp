@@ -13,11 +13,11 @@ using Causes = std::span<const Cause* const>;
 
 Message as_right_too() { return say("what it gives here is within the bound of what is right"); }
 
-std::vector<const Cause*> causes_with_hypothesis(bool (*wanted)(const Cause&, Stage), Stage stage) {
-  std::vector<const Cause*> found;
-  for (const auto& cause : causes())
-    if (wanted(cause, stage) && hypothesis_of(cause)) found.push_back(&cause);
-  return found;
+// Whether a cause can be at work in a stage with this operation.
+bool acts_on(const Cause& cause, Stage stage, std::string_view op) {
+  if (stage != Stage::attn_out || op != "attention") return cause.breaks(stage);
+  constexpr Stage kInside[] = {Stage::k_cache, Stage::v_cache, Stage::qk, Stage::softmax, Stage::pv};
+  return std::any_of(std::begin(kInside), std::end(kInside), [&](Stage s) { return cause.breaks(s); });
 }
 
 // The stages that multiply with a weight, or look it up, as it was unpacked.
@@ -60,7 +60,7 @@ Message idle(Causes causes, const Request& in) {
       const auto name = in.stage == Stage::embed ? "token_embd.weight" : weight_of(in);
       if (in.own_weights && in.own_weights(name)) return say("the weight is taken as the engine holds it");
       if (auto why = hypothesis->idle_weight(in.model.weight_info(name)); !why.empty()) return why;
-    } else if (!cause->breaks(in.stage)) {
+    } else if (!acts_on(*cause, in.stage, in.contract.op)) {
       return say("{} does not act on stage {}", cause->text(), name_of(in.stage));
     } else if (hypothesis->idle) {
       if (auto why = hypothesis->idle(in); !why.empty()) return why;
@@ -81,12 +81,18 @@ bool as_right(const Bounded& variant, const Bounded& right) {
 
 }  // namespace
 
-std::vector<const Cause*> hypotheses_for(Stage stage) {
-  return causes_with_hypothesis([](const Cause& cause, Stage s) { return cause.breaks(s); }, stage);
+std::vector<const Cause*> hypotheses_for(Stage stage, std::string_view op) {
+  std::vector<const Cause*> found;
+  for (const auto& cause : causes())
+    if (acts_on(cause, stage, op) && hypothesis_of(cause)) found.push_back(&cause);
+  return found;
 }
 
 std::vector<const Cause*> weight_hypotheses() {
-  return causes_with_hypothesis([](const Cause& cause, Stage) { return cause.breaks_weights(); }, {});
+  std::vector<const Cause*> found;
+  for (const auto& cause : causes())
+    if (cause.breaks_weights() && hypothesis_of(cause)) found.push_back(&cause);
+  return found;
 }
 
 std::optional<Bounded> suppose(const Observation& seen, Causes causes, Message* why) {
@@ -113,6 +119,7 @@ std::optional<Bounded> suppose(const Observation& seen, Causes causes, Message* 
                    seen.output.cols());
     if (reason = scale_heads(request, seen.output, errors); !reason.empty()) return refuse(reason);
   }
+  errors.lean = {};  // of the right values
   store(request, errors);
   errors.reason = fmt::format("if {}: {}", texts(causes), errors.reason);
   auto bounded = judge(std::move(errors));
