@@ -103,16 +103,18 @@ int64_t ForwardPass::section_bytes(Stages list, int layer) const {
   return bytes;
 }
 
-ForwardPass::TapBytes ForwardPass::tap_bytes() const {
-  TapBytes out;
+TapDelivery::Call ForwardPass::tapped_call() const {
+  TapDelivery::Call call{.sections = 0, .proofs = taps_.proofs};
   const auto add = [&](int64_t bytes) {
-    out.largest = std::max(out.largest, bytes);
-    out.total += bytes;
+    call.largest = std::max(call.largest, bytes);
+    call.total += bytes;
+    ++call.sections;
   };
+  if (taps_.proofs) add(TapDelivery::kPatternBytes);
   add(section_bytes(kEmbed, -1));
   for (int index = 0; index < c_.layers; ++index) add(section_bytes(layer_stages(), index));
   add(section_bytes(kHead, -1));
-  return out;
+  return call;
 }
 
 template <typename Enqueue>

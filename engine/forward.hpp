@@ -70,11 +70,8 @@ class ForwardPass {
   void reserve();
   // The last row's logits, after enqueue().
   const float* last_logits() const { return logits_ + (logit_rows_ - 1) * c_.vocabulary; }
-  // Bytes of the sections that taps take: the largest, and all.
-  struct TapBytes {
-    int64_t largest = 0, total = 0;
-  };
-  TapBytes tap_bytes() const;
+  // What its taps take.
+  TapDelivery::Call tapped_call() const;
   // The positions that attention over a cache of T is sized for: few sizes, so that few graphs are captured.
   static int64_t capacity(int64_t T);
 

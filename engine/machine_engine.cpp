@@ -202,8 +202,8 @@ ForwardResult MachineEngine::forward(std::span<const int32_t> tokens, LogitRows 
     const PassContext context = s.context();
     ForwardPass pass(context, taps, tokens, rows);
     if (tapped) {
-      const auto bytes = pass.tap_bytes();
-      s.delivery.open(sink, bytes.largest, bytes.total);
+      s.delivery.open(sink, pass.tapped_call());
+      if (taps.proofs) s.delivery.send_pattern();
     }
     result.launched = launch(pass, s.modes.graph && !tapped && tokens.size() == 1);
     const size_t logits = wants_logits ? s.logits.size() : 0;
@@ -273,7 +273,7 @@ void MachineEngine::tap_weights(const TapSink& sink) {
         out = {};
         out = Floats(count);
       }
-      s.delivery.open(sink, rows * columns * static_cast<int64_t>(sizeof(float)), 0);
+      s.delivery.open(sink, {.largest = rows * columns * static_cast<int64_t>(sizeof(float))});
       s.delivery.begin(0);
       const kernels::Attested ran = kernels::dequant(s.stream.get(), weight->view, out.data());
       TapRecord record;

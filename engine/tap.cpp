@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/evidence.hpp"
+
 namespace greta::engine::inline GRETA_MACHINE {
 
 using kernels::hip_check;
@@ -26,8 +28,13 @@ TapDelivery::~TapDelivery() {
   thread_.join();
 }
 
-void TapDelivery::open(const TapSink& sink, int64_t largest, int64_t total) {
+void TapDelivery::open(const TapSink& sink, const Call& call) {
+  const auto [largest, total, sections, proofs] = call;
   sink_ = &sink;
+  proofs_ = proofs;
+  sections_ = 0;
+  if (proofs && sums_.size() < static_cast<size_t>(sections) * kSums)
+    sums_ = kernels::DeviceBuffer<uint64_t>(static_cast<size_t>(sections) * kSums);
   failure_ = nullptr;
   held_.clear();
   head_ = 0;
@@ -75,6 +82,7 @@ std::byte* TapDelivery::begin(int64_t bytes) {
   }
   section->offset = offset;
   section->bytes = bytes;
+  section->number = sections_++;
   if (bytes > 0) head_ = offset + bytes;
   held_.push_back(std::move(section));
   return ring_.data() + offset;
@@ -90,8 +98,30 @@ std::byte* TapDelivery::take(int64_t bytes) {
 void TapDelivery::send(TapRecord record, DType dtype, std::vector<int64_t> shape, const void* data) {
   auto tensor = std::make_shared<Tensor>(dtype, std::move(shape));
   record.tensor = tensor;
-  held_.back()->items.push_back(
-      {std::move(record), std::move(tensor), static_cast<const std::byte*>(data)});
+  Section& section = *held_.back();
+  if (proofs_)
+    kernels::checksum(compute_, data, static_cast<int64_t>(tensor->bytes()),
+                      sums_.data() + section.number * kSums + section.items.size());
+  section.items.push_back({std::move(record), std::move(tensor), static_cast<const std::byte*>(data)});
+}
+
+void TapDelivery::send_pattern() {
+  std::byte* const data = begin(kPatternBytes);
+  TapRecord record;
+  record.pattern_seed = ++patterns_;
+  kernels::fill_pattern(compute_, *record.pattern_seed, take(kPatternBytes), kPatternBytes);
+  send(std::move(record), DType::f32, {kPatternBytes / static_cast<int64_t>(sizeof(float))}, data);
+  end();
+}
+
+void TapDelivery::fetch_checksums(Section& section) {
+  if (!proofs_ || section.items.empty()) return;
+  hip_check(hipMemcpyAsync(host_sums_.data(), sums_.data() + section.number * kSums,
+                           section.items.size() * sizeof(uint64_t), hipMemcpyDeviceToHost, copies_.get()),
+            "hipMemcpyAsync of checksums");
+  hip_check(hipStreamSynchronize(copies_.get()), "hipStreamSynchronize");
+  for (size_t i = 0; i < section.items.size(); ++i)
+    section.items[i].record.device_checksum = host_sums_.data()[i];
 }
 
 void TapDelivery::end() {
@@ -180,16 +210,21 @@ void TapDelivery::deliver(Section& section) {
   hip_check(hipStreamWaitEvent(copies_.get(), section.ready.get()), "hipStreamWaitEvent");
   const auto pieces = pieces_of(section);
   const auto start = [&](size_t i) {
+    if (proofs_) began_[i % 2].record(copies_.get());
     hip_check(hipMemcpyAsync(pinned_[i % 2].data(), pieces[i].data, pieces[i].bytes, hipMemcpyDeviceToHost,
                              copies_.get()),
               "hipMemcpyAsync of a tap");
     landed_[i % 2].record(copies_.get());
   };
   try {
+    fetch_checksums(section);
     if (!pieces.empty()) start(0);
     for (size_t i = 0; i < pieces.size(); ++i) {
       if (i + 1 < pieces.size()) start(i + 1);
       landed_[i % 2].synchronize();
+      if (proofs_)
+        for (const Part& part : pieces[i].parts)
+          if (part.at == 0) part.item->record.copy_delay = began_[i % 2].seconds_since(section.ready);
       hand_over(pieces[i], pinned_[i % 2].data());
     }
   } catch (...) {

@@ -29,12 +29,21 @@ class TapDelivery {
   // Bytes that an array takes in a section.
   static int64_t aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
-  // A call begins, whose sections take `largest` bytes at most and `total` together. The sink outlives it.
-  void open(const TapSink& sink, int64_t largest, int64_t total);
+  // A call begins, whose `sections` take `largest` bytes at most and `total` together. The sink outlives it.
+  // `proofs`: each record gets a checksum by the device and the copy's delay.
+  struct Call {
+    int64_t largest = 0, total = 0, sections = 1;
+    bool proofs = false;
+  };
+  void open(const TapSink& sink, const Call& call);
   // A section of so many bytes begins; waits until the ring has room. Returns where it starts.
   std::byte* begin(int64_t bytes);
   // Memory in the section for what will be tapped.
   std::byte* take(int64_t bytes);
+  // Words that both sides know (datasets/checksum.hpp), down the same way: a section of its own, before all
+  // others. Its bytes are kPatternBytes of `largest` and `total`.
+  void send_pattern();
+  static constexpr int64_t kPatternBytes = 1 << 16;
   // `data`: in the section, or memory that nobody writes before close().
   void send(TapRecord record, DType dtype, std::vector<int64_t> shape, const void* data);
   // The section's kernels are enqueued.
@@ -54,6 +63,7 @@ class TapDelivery {
     int64_t offset = 0, bytes = 0, taken = 0;
     bool delivered = false;
     kernels::Event ready;
+    size_t number = 0;  // of the call
     std::vector<Item> items;
   };
   // So many bytes from `data` on, in one copy: parts of items that lie side by side.
@@ -70,6 +80,7 @@ class TapDelivery {
   void run();
   void deliver(Section& section);
   std::vector<Piece> pieces_of(Section& section) const;
+  void fetch_checksums(Section& section);
   void hand_over(const Piece& piece, const std::byte* pinned);
   void fail(std::exception_ptr failure) noexcept;
   int64_t room(int64_t bytes);  // an offset, or -1
@@ -79,8 +90,14 @@ class TapDelivery {
   kernels::Stream copies_;
   kernels::DeviceBuffer<std::byte> ring_;
   kernels::PinnedBuffer<std::byte> pinned_[2];
-  kernels::Event landed_[2];
+  kernels::Event began_[2], landed_[2];
   const TapSink* sink_ = nullptr;
+  bool proofs_ = false;
+  size_t sections_ = 0;  // begun in this call
+  static constexpr size_t kSums = 32;  // of a section: more than it has taps
+  kernels::DeviceBuffer<uint64_t> sums_;
+  kernels::PinnedBuffer<uint64_t> host_sums_ = kernels::PinnedBuffer<uint64_t>(kSums);
+  uint64_t patterns_ = 0;  // sent so far: seeds
   std::vector<kernels::Event> spare_;  // of sections that are done
 
   std::mutex mutex_;

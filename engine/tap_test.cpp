@@ -7,7 +7,11 @@
 #include <cstring>
 #include <random>
 #include <stdexcept>
+#include <span>
 #include <thread>
+#include <vector>
+
+#include "datasets/checksum.hpp"
 
 namespace greta::engine {
 namespace {
@@ -67,7 +71,7 @@ TEST_F(TapDeliveryTest, SectionsArriveInOrderAndWholeWhenTheRingGoesRound) {
     if (!all_bytes_are(*record.tensor, value % 256)) ++wrong;
     order.push_back(record.layer);
   };
-  delivery_.open(sink, TapDelivery::aligned(largest), total);
+  delivery_.open(sink, {.largest = TapDelivery::aligned(largest), .total = total});
   const std::byte* before = nullptr;
   for (size_t i = 0; i < sizes.size(); ++i) {
     const bool reads = i % 2 == 1;
@@ -89,7 +93,7 @@ TEST_F(TapDeliveryTest, ASlowSinkGetsWhatWasThereWhenItsKernelHadFinished) {
     ++delivered;
   };
   for (int call = 0; call < 3; ++call) {
-    delivery_.open(sink, 4096, 4096 * 20);
+    delivery_.open(sink, {.largest = 4096, .total = 4096 * 20});
     for (int i = 0; i < 20; ++i) section(4096, nullptr, 20 * call + i);
     delivery_.close();
     EXPECT_EQ(delivered, 20 * (call + 1)) << "close() returns when all is delivered";
@@ -103,10 +107,32 @@ TEST_F(TapDeliveryTest, TensorsLargerThanThePinnedBuffersComeInParts) {
   const TapSink sink = [&](TapRecord&& record) {
     right = static_cast<int64_t>(record.tensor->bytes()) == bytes && all_bytes_are(*record.tensor, 9);
   };
-  delivery_.open(sink, TapDelivery::aligned(bytes), TapDelivery::aligned(bytes));
+  delivery_.open(sink, {.largest = TapDelivery::aligned(bytes), .total = TapDelivery::aligned(bytes)});
   section(bytes, nullptr, 9);
   delivery_.close();
   EXPECT_TRUE(right);
+}
+
+// Checksums and times are of the device's own; a tensor in parts, one of a few bytes and the pattern alike.
+TEST_F(TapDeliveryTest, ProofsHoldForEveryTensor) {
+  std::vector<TapRecord> records;
+  const TapSink sink = [&](TapRecord&& record) { records.push_back(std::move(record)); };
+  const std::vector<int64_t> sizes = {4, 70 * kMiB, 4092};
+  delivery_.open(sink, {.largest = 70 * kMiB, .total = 71 * kMiB, .sections = 4, .proofs = true});
+  delivery_.send_pattern();
+  for (size_t i = 0; i < sizes.size(); ++i) section(sizes[i], nullptr, static_cast<int>(i) + 1);
+  delivery_.close();
+  ASSERT_EQ(records.size(), 4u);
+  ASSERT_TRUE(records[0].pattern_seed);
+  const auto bytes = [](const TapRecord& r) { return std::span(r.tensor->data(), r.tensor->bytes()); };
+  EXPECT_EQ(check_pattern(*records[0].pattern_seed, bytes(records[0])).wrong, 0);
+  EXPECT_GT(check_pattern(*records[0].pattern_seed + 1, bytes(records[0])).wrong, 0);
+  for (const TapRecord& record : records) {
+    ASSERT_TRUE(record.device_checksum && record.copy_delay);
+    EXPECT_EQ(*record.device_checksum, checksum(bytes(record)));
+    EXPECT_GE(*record.copy_delay, 0);
+  }
+  EXPECT_NE(*records[1].device_checksum, *records[3].device_checksum);
 }
 
 TEST_F(TapDeliveryTest, AFailureEndsTheCallAndTheNextOneIsWhole) {
@@ -114,7 +140,7 @@ TEST_F(TapDeliveryTest, AFailureEndsTheCallAndTheNextOneIsWhole) {
   const TapSink fails = [&](TapRecord&&) {
     if (++delivered == 3) throw std::runtime_error("disk full");
   };
-  delivery_.open(fails, 4096, 4096 * 8);
+  delivery_.open(fails, {.largest = 4096, .total = 4096 * 8});
   EXPECT_THROW(
       {
         for (int i = 0; i < 8; ++i) section(4096, nullptr, i);
@@ -125,7 +151,7 @@ TEST_F(TapDeliveryTest, AFailureEndsTheCallAndTheNextOneIsWhole) {
   EXPECT_EQ(delivered, 3);
   delivered = 0;
   const TapSink counts = [&](TapRecord&&) { ++delivered; };
-  delivery_.open(counts, 4096, 4096 * 8);
+  delivery_.open(counts, {.largest = 4096, .total = 4096 * 8});
   for (int i = 0; i < 8; ++i) section(4096, nullptr, i);
   delivery_.close();
   EXPECT_EQ(delivered, 8);

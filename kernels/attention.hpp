@@ -2,6 +2,7 @@
 // Private to kernels/.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -10,6 +11,11 @@
 #include "kernels/launch.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
+
+#if defined(GRETA_HIP_HOST)
+using std::max;
+using std::min;
+#endif
 
 inline constexpr int64_t kMaxFusedDh = 256;
 
