@@ -17,16 +17,16 @@ Attested Launcher::rope(const Site&, RopeCall c) {
   return kernels::rope(stream_, c.x, c.frequency, c.positions, c.S, c.heads, c.head_dim, c.rope_dims, c.out);
 }
 Attested Launcher::write_cache(const Site&, CacheCall& c) {
-  return kernels::kv_write(stream_, c.rows, c.S, c.width, c.start, c.cache);
+  return kernels::kv_write(stream_, c.rows, c.S, c.width, c.start, c.cache, kernels::CacheType::f32);
 }
 Attested Launcher::scores(const Site&, ScoresCall c) {
-  return kernels::qk(stream_, c.q, c.k_cache, c.S, c.start, c.H, c.Hkv, c.Dh, c.out);
+  return kernels::qk(stream_, c.q, c.k_cache, kernels::CacheType::f32, c.S, c.start, c.H, c.Hkv, c.Dh, c.out);
 }
 Attested Launcher::softmax(const Site&, SoftmaxCall c) {
   return kernels::softmax(stream_, c.scores, c.rows, c.columns, c.out);
 }
 Attested Launcher::values(const Site&, ValuesCall c) {
-  return kernels::pv(stream_, c.p, c.v_cache, c.S, c.T, c.H, c.Hkv, c.Dh, c.out);
+  return kernels::pv(stream_, c.p, c.v_cache, kernels::CacheType::f32, c.S, c.T, c.H, c.Hkv, c.Dh, c.out);
 }
 Attested Launcher::add(const Site&, AddCall c) {
   return kernels::add(stream_, c.stream, c.branch, c.count, c.out);

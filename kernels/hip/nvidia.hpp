@@ -108,11 +108,9 @@ __device__ __forceinline__ int linear_thread() {
 __device__ __forceinline__ int lane_id() { return linear_thread() % wave_size(); }
 __device__ __forceinline__ int wave_id() { return linear_thread() / wave_size(); }
 
-// Those of the wave that exist: the last wave of a block may lack lanes.
-__device__ __forceinline__ unsigned wave_mask() {
-  const int left = static_cast<int>(blockDim.x * blockDim.y * blockDim.z) - wave_id() * wave_size();
-  return left >= wave_size() ? 0xffffffffu : (1u << left) - 1;
-}
+// Every lane: blocks are whole waves on NVIDIA (the host machine, which takes any, says when a wave is not
+// full). A mask that is no constant costs a synchronisation of the wave at each shuffle.
+__device__ __forceinline__ constexpr unsigned wave_mask() { return 0xffffffffu; }
 __device__ __forceinline__ void wave_sync() { __syncwarp(wave_mask()); }
 template <typename T>
 __device__ __forceinline__ T wave_shuffle(T value, int from) {
@@ -133,6 +131,7 @@ __device__ __forceinline__ uint64_t wave_ballot(bool yes) { return __ballot_sync
 }  // namespace greta::kernels::inline GRETA_MACHINE
 
 #define GRETA_SHARED(type, name, count) __shared__ type name[count]
-#define GRETA_DYNAMIC_SHARED(type, name)                                \
-  extern __shared__ __align__(16) unsigned char greta_dynamic_shared[]; \
+// At 1024 bytes: what the swizzle of a tile asks for (shared_tile.hpp).
+#define GRETA_DYNAMIC_SHARED(type, name)                                  \
+  extern __shared__ __align__(1024) unsigned char greta_dynamic_shared[]; \
   type* const name = reinterpret_cast<type*>(greta_dynamic_shared)
