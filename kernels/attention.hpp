@@ -2,7 +2,6 @@
 // Private to kernels/.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -11,11 +10,6 @@
 #include "kernels/launch.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
-
-#if defined(GRETA_HIP_HOST)
-using std::max;
-using std::min;
-#endif
 
 inline constexpr int64_t kMaxFusedDh = 256;
 

@@ -3,11 +3,11 @@
 //
 // 8, 16 or 32 lanes hold a key's dims, 8 each, so a wave reads whole rows. A wave goes over its keys of the
 // part in runs with a running maximum of its own; a lane copies what it will read itself to a ring in shared
-// memory, so that several runs are under way without a register. The heads of a group share each load; their scores are
-// summed over the lanes by exchanging halves (4 heads: 5 shuffles a key instead of 16). Parts are as long
-// whatever the capacity, so the capacity changes no bit; blocks of parts beyond the position return at once.
-// Costs T · Dh · 2 values read once for all heads of a group, 4 · Dh FLOP a key and head, heads · Dh floats a
-// part written and read again.
+// memory, so that several runs are under way without a register. The heads of a group share each load; their
+// scores are summed over the lanes by exchanging halves (4 heads: 5 shuffles a key instead of 16). Parts are
+// as long whatever the capacity, so the capacity changes no bit; blocks of parts beyond the position return
+// at once. Costs T · Dh · 2 values read once for all heads of a group, 4 · Dh FLOP a key and head, heads · Dh
+// floats a part written and read again.
 //
 // chain: 8 fused multiply-adds a lane and the tree. sum: a lane's runs, the lanes and waves of a block, the
 // parts. rescales: a wave's runs, its block's join, the parts' join.
@@ -18,24 +18,19 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
-#if !defined(GRETA_DECODE_PART)
-#define GRETA_DECODE_PART 128
-#define GRETA_DECODE_AHEAD 4
-#define GRETA_DECODE_RING 3
-#define GRETA_DECODE_BLOCKS 4
-#endif
-constexpr int kPart = GRETA_DECODE_PART;  // keys of a part
-constexpr int kThreads = 128;             // of a block of the first kernel
+constexpr int kPart = 256;      // keys of a part
+constexpr int kThreads = 128;   // of a block of the first kernel
+constexpr int kPartBlocks = 4;  // that a multiprocessor of a card has to have registers for
 // Keys of a lane in one run, and runs in the ring, of which AMD and the host have room for two.
 template <CacheType C>
-constexpr int kAhead = C == CacheType::f32 ? GRETA_DECODE_AHEAD / 2 : GRETA_DECODE_AHEAD;
+constexpr int kAhead = C == CacheType::f32 ? 2 : 4;
 #if defined(GRETA_HIP_NVIDIA)
-constexpr int kRing = GRETA_DECODE_RING;
+constexpr int kRing = 3;
 #else
 constexpr int kRing = 2;
 #endif
-constexpr int kRun = 8;                         // dims of a lane
-constexpr int kJoinWaves = 8;                   // of a block of the second kernel
+constexpr int kRun = 8;        // dims of a lane
+constexpr int kJoinWaves = 8;  // of a block of the second kernel
 constexpr int kMinWave = 32;
 
 struct Decode {
@@ -47,18 +42,26 @@ struct Decode {
   float* outs;    // [parts, H, Dh], before the division
 };
 
-// sums[h] of every lane become, in each lane, the sum over `LANES` lanes of one head: that of
-// lanes h · LANES/HEADS … of a key is head h.
+// Exchanges a and b where `swap` is all ones (0: leaves them). Written in bits: a choice between two elements
+// of an array becomes a choice of addresses, and the array lands in memory.
+__device__ __forceinline__ void exchange_if(uint32_t swap, float& a, float& b) {
+  const uint32_t x = __builtin_bit_cast(uint32_t, a), y = __builtin_bit_cast(uint32_t, b), d = (x ^ y) & swap;
+  a = __builtin_bit_cast(float, x ^ d);
+  b = __builtin_bit_cast(float, y ^ d);
+}
+
+// The sum over the LANES lanes of a key of one head's value: lanes h · LANES/HEADS … of the key have head
+// h's.
 template <int LANES, int HEADS>
 __device__ __forceinline__ float sum_heads(float (&sums)[HEADS]) {
   int mask = LANES / 2;
   GRETA_UNROLL
   for (int count = HEADS / 2; count > 0; count /= 2, mask /= 2) {
-    const bool upper = (lane_id() & mask) != 0;
+    const uint32_t upper = (lane_id() & mask) != 0 ? 0xffffffffu : 0u;
     GRETA_UNROLL
     for (int h = 0; h < count; ++h) {
-      const float mine = upper ? sums[count + h] : sums[h], other = upper ? sums[h] : sums[count + h];
-      sums[h] = mine + wave_shuffle_xor(other, mask);
+      exchange_if(upper, sums[h], sums[count + h]);
+      sums[h] += wave_shuffle_xor(sums[count + h], mask);
     }
   }
   float sum = sums[0];
@@ -66,6 +69,7 @@ __device__ __forceinline__ float sum_heads(float (&sums)[HEADS]) {
   for (; mask > 0; mask /= 2) sum += wave_shuffle_xor(sum, mask);
   return sum;
 }
+
 // One value a head, read as one.
 template <int HEADS>
 struct alignas(HEADS * sizeof(float)) HeadValues {
@@ -84,7 +88,8 @@ __device__ __forceinline__ float exponentials(float (&scores)[AHEAD], Running& r
   float largest = running.maximum;
   GRETA_UNROLL
   for (int i = 0; i < AHEAD; ++i) largest = fmaxf(largest, scores[i]);
-  for (int mask = LANES; mask < wave_size(); mask *= 2) largest = fmaxf(largest, wave_shuffle_xor(largest, mask));
+  for (int mask = LANES; mask < wave_size(); mask *= 2)
+    largest = fmaxf(largest, wave_shuffle_xor(largest, mask));
   const float shift = largest == -INFINITY ? 0.0f : largest;
   float sum = 0;
   GRETA_UNROLL
@@ -105,32 +110,38 @@ constexpr size_t kPartShared = std::max(kRing * 2 * kAhead<C> * kThreads * sizeo
                                         kThreads / kMinWave * HEADS * LANES * kRun * sizeof(float));
 
 template <CacheType C, int LANES, int HEADS>
-__global__ void __launch_bounds__(kThreads, GRETA_DECODE_BLOCKS)
+__global__ void __launch_bounds__(kThreads, kPartBlocks)
     attention_part_kernel(Decode d, const typename CacheValue<C>::Stored* k_cache,
                           const typename CacheValue<C>::Stored* v_cache) {
   using Stored = typename CacheValue<C>::Stored;
   constexpr int kDims = LANES * kRun, kMaxWaves = kThreads / kMinWave, kCount = kAhead<C>;
   constexpr int kPieces = sizeof(CacheRun<C>) / sizeof(uint4);
-  constexpr int kShare = LANES / HEADS;                        // lanes of a key that have one head's score
-  GRETA_DYNAMIC_SHARED(uint4, ring);                           // [slot][K, V][key][piece][thread]
+  constexpr int kShare = LANES / HEADS;                           // lanes of a key that have one head's score
+  GRETA_DYNAMIC_SHARED(uint4, ring);                              // [slot][K, V][key][piece][thread]
   GRETA_SHARED(HeadValues<HEADS>, p, kCount * kThreads / LANES);  // [wave][key of the run]
-  GRETA_SHARED(float, maxima, kMaxWaves * HEADS);
-  GRETA_SHARED(float, denominators, kMaxWaves * HEADS);
+  GRETA_SHARED(float, maxima, kMaxWaves* HEADS);
+  GRETA_SHARED(float, denominators, kMaxWaves* HEADS);
 
   const int chunks = (d.group + HEADS - 1) / HEADS;  // of a group, where it has more than HEADS heads
   const int part = static_cast<int>(blockIdx.x) / (d.Hkv * chunks);
   const int work = static_cast<int>(blockIdx.x) % (d.Hkv * chunks), kv = work / chunks;
-  const int h0 = kv * d.group + work % chunks * HEADS, heads = min(HEADS, d.group - work % chunks * HEADS);
+  const int h0 = kv * d.group + work % chunks * HEADS, left = d.group - work % chunks * HEADS;
+  const int heads = left < HEADS ? left : HEADS;
   const int64_t T = static_cast<int64_t>(d.positions[0]) + 1, t0 = static_cast<int64_t>(part) * kPart;
   if (t0 >= T) return;
   const int keys = static_cast<int>(T - t0 < kPart ? T - t0 : kPart);
 
   const int waves = kThreads / wave_size(), groups = wave_size() / LANES, run_keys = kCount * groups;
   const int thread = static_cast<int>(threadIdx.x), lane = lane_id(), wave = wave_id();
-  const int dim = lane % LANES * kRun, head = lane % LANES / kShare;
-  const bool has_dims = dim < d.Dh;
+  const int head = lane % LANES / kShare;
+  // A lane's dims: one piece of 16 bytes from each of kPieces equal shares of the row, so that the lanes of a
+  // key read neighbouring pieces.
+  constexpr int kPieceDims = kRun / kPieces;
+  const auto dim_of = [&](int j) {
+    return (j / kPieceDims * LANES + lane % LANES) * kPieceDims + j % kPieceDims;
+  };
   const int64_t stride = static_cast<int64_t>(d.Hkv) * d.Dh;
-  const int64_t base = t0 * stride + static_cast<int64_t>(kv) * d.Dh + dim;
+  const int64_t base = t0 * stride + static_cast<int64_t>(kv) * d.Dh;
   const auto place = [&](int slot, int of_v, int i, int piece) {
     return ring + (((slot * 2 + of_v) * kCount + i) * kPieces + piece) * kThreads + thread;
   };
@@ -141,12 +152,12 @@ __global__ void __launch_bounds__(kThreads, GRETA_DECODE_BLOCKS)
       GRETA_UNROLL
       for (int i = 0; i < kCount; ++i) {
         const int t = first + i * groups;
-        const bool there = has_dims && t < keys;
-        const Stored* const from = (of_v ? v_cache : k_cache) + (there ? base + t * stride : 0);
+        const Stored* const from = (of_v ? v_cache : k_cache) + base + t * stride;
         GRETA_UNROLL
         for (int piece = 0; piece < kPieces; ++piece) {
-          copy_piece(reinterpret_cast<half_bits*>(place(run % kRing, of_v, i, piece)),
-                     reinterpret_cast<const uint4*>(from) + piece, there);
+          const int dim = dim_of(piece * kPieceDims);
+          copy_piece(reinterpret_cast<half_bits*>(place(run % kRing, of_v, i, piece)), from + dim,
+                     t < keys && dim < d.Dh);
         }
       }
     }
@@ -165,7 +176,8 @@ __global__ void __launch_bounds__(kThreads, GRETA_DECODE_BLOCKS)
   for (int h = 0; h < HEADS; ++h) {
     GRETA_UNROLL
     for (int i = 0; i < kRun; ++i) {
-      q[h][i] = h < heads && has_dims ? d.q[static_cast<int64_t>(h0 + h) * d.Dh + dim + i] : 0.0f;
+      const int dim = dim_of(i);
+      q[h][i] = h < heads && dim < d.Dh ? d.q[static_cast<int64_t>(h0 + h) * d.Dh + dim] : 0.0f;
     }
   }
   Running running;
@@ -184,7 +196,8 @@ __global__ void __launch_bounds__(kThreads, GRETA_DECODE_BLOCKS)
         for (int j = 0; j < kRun; ++j) dots[h] = fmaf(q[h][j], key[j], dots[h]);
       }
       const float dot = sum_heads<LANES, HEADS>(dots);
-      scores[i] = (run * waves + wave) * run_keys + i * groups + lane / LANES < keys ? d.scale * dot : -INFINITY;
+      scores[i] =
+          (run * waves + wave) * run_keys + i * groups + lane / LANES < keys ? d.scale * dot : -INFINITY;
     }
     const float factor = exponentials<LANES>(scores, running);
     if (lane % kShare == 0) {
@@ -215,14 +228,14 @@ __global__ void __launch_bounds__(kThreads, GRETA_DECODE_BLOCKS)
   }
 
   copies_wait<0>();
-  __syncthreads();  // the ring has been read: it becomes the waves' sums
+  __syncthreads();                                     // the ring has been read: it becomes the waves' sums
   float* const outs = reinterpret_cast<float*>(ring);  // [wave][head][dim]
   GRETA_UNROLL
   for (int h = 0; h < HEADS; ++h) {
     GRETA_UNROLL
     for (int j = 0; j < kRun; ++j) {
       for (int mask = LANES; mask < wave_size(); mask *= 2) sums[h][j] += wave_shuffle_xor(sums[h][j], mask);
-      if (lane < LANES) outs[(wave * HEADS + h) * kDims + dim + j] = sums[h][j];
+      if (lane < LANES) outs[(wave * HEADS + h) * kDims + dim_of(j)] = sums[h][j];
     }
   }
   if (lane < LANES && lane % kShare == 0) {
@@ -250,7 +263,7 @@ __global__ void __launch_bounds__(kThreads, GRETA_DECODE_BLOCKS)
 // the waves' sums are added up in ascending order.
 __global__ void __launch_bounds__(kJoinWaves* kMaxWave) attention_join_kernel(Decode d, float* out) {
   constexpr int kBatch = 32;
-  GRETA_SHARED(float, shared_sums, kJoinWaves * kMaxWave);
+  GRETA_SHARED(float, shared_sums, kJoinWaves* kMaxWave);
   GRETA_SHARED(float, shared_denominators, kJoinWaves);
   const int wave = wave_size(), H = d.Hkv * d.group, slices = (d.Dh + wave - 1) / wave;
   const int h = static_cast<int>(blockIdx.x) / slices;
@@ -308,7 +321,8 @@ void launch_parts(hipStream_t stream, const Decode& d, const void* k_cache, cons
   const unsigned grid = grid_for(parts * d.Hkv * ceil_div(d.group, HEADS), 1, "attention_decode");
   allow_shared(attention_part_kernel<C, LANES, HEADS>, kPartShared<C, LANES, HEADS>);
   hipLaunchKernelGGL(HIP_KERNEL_NAME(attention_part_kernel<C, LANES, HEADS>), dim3(grid), dim3(kThreads),
-                     (kPartShared<C, LANES, HEADS>), stream, d, static_cast<const Stored*>(k_cache), static_cast<const Stored*>(v_cache));
+                     (kPartShared<C, LANES, HEADS>), stream, d, static_cast<const Stored*>(k_cache),
+                     static_cast<const Stored*>(v_cache));
 }
 
 int lanes_for(int64_t Dh) { return Dh <= 64 ? 8 : Dh <= 128 ? 16 : 32; }
@@ -364,7 +378,8 @@ Attested attention_decode(hipStream_t stream, const float* q, const void* k_cach
   const int64_t runs = ceil_div(kPart, waves * run_keys);
   const int64_t in_part = runs * ahead + tree_depth(wave / lanes) + waves;
   const int64_t join = std::min<int64_t>(parts, 32) * ceil_div(parts, 32 * kJoinWaves) + kJoinWaves;
-  return {name, attention_contract("f32", "f32", {kRun + tree_depth(lanes), in_part + join, runs + 2}, "ieee")};
+  return {name,
+          attention_contract("f32", "f32", {kRun + tree_depth(lanes), in_part + join, runs + 2}, "ieee")};
 }
 
 }  // namespace greta::kernels::inline GRETA_MACHINE

@@ -30,18 +30,19 @@ constexpr int kPlainWaves = 1;
 #else
 constexpr int kPlainWaves = 4;
 #endif
-#if !defined(GRETA_PREFILL_WAVES)
-#define GRETA_PREFILL_WAVES 8
-#endif
-constexpr int kWideWaves = GRETA_PREFILL_WAVES;
+constexpr int kWideWaves = 8;
 #if defined(GRETA_HIP_HOST)
 constexpr int kCardWave = 64;
 #else
 constexpr int kCardWave = wave_size();
 #endif
 // Groups of waves take 64 keys at a time; a wave alone 32, which leaves it registers enough.
-constexpr bool in_groups(int dims, int waves) { return kWaveGroups && dims <= 128 && waves == kWideWaves; }
+constexpr bool in_groups(int dims, int waves) {
+  return kWaveGroups && dims <= 128 && waves % kGroupWaves == 0;
+}
 constexpr int keys_of_tile(int dims, int waves) { return in_groups(dims, waves) ? 64 : 32; }
+// Blocks that a multiprocessor of a card has to have registers for.
+constexpr int resident_blocks(int dims, int waves) { return in_groups(dims, waves) ? kWideWaves / waves : 1; }
 
 struct Prefill {
   const float* q;
@@ -57,42 +58,37 @@ template <Operand O, int DIMS, int WAVES>
 __device__ __forceinline__ void load_tile(const Prefill& c, const void* cache, int kv, int t0, int T,
                                           half_bits* tile) {
   constexpr int kKeys = keys_of_tile(DIMS, WAVES), kPieces = DIMS / kPiece;
-  const int threads = WAVES * wave_size();
+  // A thread has the same piece of every `step`-th row.
+  const int step = WAVES * wave_size() / kPieces, first = static_cast<int>(threadIdx.x) / kPieces;
+  const int column = static_cast<int>(threadIdx.x) % kPieces * kPiece;
   const int64_t stride = static_cast<int64_t>(c.Hkv) * c.Dh;
-  const auto each_piece = [&](int n, auto&& move) {
-    const int i = static_cast<int>(threadIdx.x) + n * threads;
-    if (kKeys * kPieces % threads != 0 && i >= kKeys * kPieces) return;
-    const int row = i / kPieces, column = i % kPieces * kPiece;
-    const bool there = t0 + row < T && column < c.Dh;
-    const int64_t at = there ? (t0 + row) * stride + static_cast<int64_t>(kv) * c.Dh + column : 0;
-    move(tile + tile_at(kKeys, row, column), at, there);
-  };
+  const int64_t base = (t0 + first) * stride + static_cast<int64_t>(kv) * c.Dh + column;
+  const int end = column < c.Dh ? T - t0 : 0;  // of the rows that are there
   if (c.type == (O == Operand::f16 ? CacheType::f16 : CacheType::bf16)) {
+    const half_bits* const from = static_cast<const half_bits*>(cache) + base;
     GRETA_UNROLL
-    for (int n = 0; n < (kKeys * kPieces + threads - 1) / threads; ++n) {
-      each_piece(n, [&](half_bits* to, int64_t at, bool there) {
-        copy_piece(to, static_cast<const half_bits*>(cache) + at, there);
-      });
+    for (int n = 0; n < (kKeys + step - 1) / step; ++n) {
+      const int row = first + n * step;
+      if (kKeys % step != 0 && row >= kKeys) return;
+      copy_piece(tile + tile_at(kKeys, row, column), from + n * step * stride, row < end);
     }
     return;
   }
   GRETA_NO_UNROLL
-  for (int n = 0; n < (kKeys * kPieces + threads - 1) / threads; ++n) {
-    each_piece(n, [&](half_bits* to, int64_t at, bool there) {
-      float values[kPiece] = {};
-      const auto read = [&]<CacheType C>() {
-        CacheRun<C> run;
-        run.load(static_cast<const typename CacheValue<C>::Stored*>(cache) + at);
-        run.to_f32(values);
-      };
-      if (there && c.type == CacheType::f32) read.template operator()<CacheType::f32>();
-      if (there && c.type == CacheType::f16) read.template operator()<CacheType::f16>();
-      if (there && c.type == CacheType::bf16) read.template operator()<CacheType::bf16>();
-      uint4 rounded;
-      rounded.x = rounded_pair<O>(values[0], values[1]), rounded.y = rounded_pair<O>(values[2], values[3]);
-      rounded.z = rounded_pair<O>(values[4], values[5]), rounded.w = rounded_pair<O>(values[6], values[7]);
-      *reinterpret_cast<uint4*>(to) = rounded;
-    });
+  for (int row = first; row < kKeys; row += step) {
+    float values[kPiece] = {};
+    const auto read = [&]<CacheType C>() {
+      CacheRun<C> run;
+      run.load(static_cast<const typename CacheValue<C>::Stored*>(cache) + base + (row - first) * stride);
+      run.to_f32(values);
+    };
+    if (row < end && c.type == CacheType::f32) read.template operator()<CacheType::f32>();
+    if (row < end && c.type == CacheType::f16) read.template operator()<CacheType::f16>();
+    if (row < end && c.type == CacheType::bf16) read.template operator()<CacheType::bf16>();
+    uint4 rounded;
+    rounded.x = rounded_pair<O>(values[0], values[1]), rounded.y = rounded_pair<O>(values[2], values[3]);
+    rounded.z = rounded_pair<O>(values[4], values[5]), rounded.w = rounded_pair<O>(values[6], values[7]);
+    *reinterpret_cast<uint4*>(tile + tile_at(kKeys, row, column)) = rounded;
   }
 }
 
@@ -179,17 +175,19 @@ __device__ __forceinline__ void rescale(FragmentAcc (&outs)[TILES], const float 
 }
 
 template <Operand O, int DIMS, int WAVES>
-__global__ void __launch_bounds__(WAVES* kCardWave, in_groups(DIMS, WAVES) ? 8 / WAVES : 1) attention_prefill_kernel(Prefill c) {
+__global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES))
+    attention_prefill_kernel(Prefill c) {
   constexpr int kKeys = keys_of_tile(DIMS, WAVES), kKeyTiles = kKeys / kTile, kDimTiles = DIMS / kTile;
-  constexpr int kValues = kKeys * DIMS;       // of a tile
-  constexpr bool kKept = DIMS <= 128;         // q stays in registers
+  constexpr int kValues = kKeys * DIMS;  // of a tile
+  constexpr bool kKept = DIMS <= 128;    // q stays in registers
   constexpr bool kGroups = in_groups(DIMS, WAVES);
   GRETA_DYNAMIC_SHARED(half_bits, ring);
 
   const int tiles = (c.S + WAVES * kTile - 1) / (WAVES * kTile);
   const int tile = tiles - 1 - static_cast<int>(blockIdx.x) / c.H, h = static_cast<int>(blockIdx.x) % c.H;
   const int kv = h / (c.H / c.Hkv), row0 = (tile * WAVES + wave_id()) * kTile;
-  const int T = c.start + c.S, end = min(T, c.start + (tile + 1) * WAVES * kTile);
+  const int T = c.start + c.S, last = c.start + (tile + 1) * WAVES * kTile;
+  const int end = T < last ? T : last;
   const int steps = (end + kKeys - 1) / kKeys;
 
   const auto keys = [&](int j) { return ring + j % kRing * kValues; };
@@ -333,16 +331,28 @@ Launched launch(hipStream_t stream, const Prefill& c) {
                            ",wave=" + std::to_string(wave) + ">";
   allow_shared(attention_prefill_kernel<O, DIMS, WAVES>, kShared);
   const unsigned grid = grid_for(ceil_div(c.S, WAVES * kTile) * c.H, 1, "attention_prefill");
-  hipLaunchKernelGGL(HIP_KERNEL_NAME(attention_prefill_kernel<O, DIMS, WAVES>), dim3(grid), dim3(WAVES * wave),
-                     kShared, stream, c);
+  hipLaunchKernelGGL(HIP_KERNEL_NAME(attention_prefill_kernel<O, DIMS, WAVES>), dim3(grid),
+                     dim3(WAVES * wave), kShared, stream, c);
   check_launched(name);
   return {name, kKeys};
 }
 
+// Eight waves share each tile of keys, four make blocks enough for a card of 132 multiprocessors, two a
+// multiprocessor that do not wait for each other. Both give the same bits.
+bool eight_waves(const Prefill& c, Tuning tuning) {
+  if (!kWaveGroups || c.type == CacheType::f32) return tuning == Tuning::wide;
+  return tuning == Tuning::wide && int64_t{c.S} * c.H >= int64_t{6144} * 32;
+}
+
 template <Operand O, int DIMS>
 Launched launch(hipStream_t stream, const Prefill& c, Tuning tuning) {
-  return tuning == Tuning::wide ? launch<O, DIMS, kWideWaves>(stream, c)
-                                : launch<O, DIMS, kPlainWaves>(stream, c);
+  // Of the largest heads a card gets one build: with four waves NVIDIA's registers do not suffice.
+  if constexpr (DIMS > 128 && kPlainWaves > 1) {
+    return launch<O, DIMS, kWideWaves>(stream, c);
+  } else {
+    return eight_waves(c, tuning) ? launch<O, DIMS, kWideWaves>(stream, c)
+                                  : launch<O, DIMS, kPlainWaves>(stream, c);
+  }
 }
 
 template <Operand O>

@@ -1,5 +1,5 @@
-// Rows of a 16x16 accumulator, as softmax needs them: which row a register belongs to, reductions along a row,
-// and the accumulator as the A of the next product. Private to kernels/.
+// Rows of a 16x16 accumulator, as softmax needs them: which row a register belongs to, reductions along a
+// row, and the accumulator as the A of the next product. Private to kernels/.
 //
 //   wave 32: a lane has 2 rows, 4 columns of each; 4 neighbouring lanes share a row, and the layout of A is
 //            the accumulator's own

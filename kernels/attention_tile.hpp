@@ -20,8 +20,8 @@ struct TileRange {
 // to[row][column] = convert(from[(rows.first + row) · stride + columns.first + column]), kTileDepth columns;
 // zeros beyond either range.
 template <typename Stored, typename Convert>
-__device__ __forceinline__ void fill_tile(const Stored* from, int64_t stride, TileRange rows, TileRange columns,
-                                          int count, float* to, Convert convert) {
+__device__ __forceinline__ void fill_tile(const Stored* from, int64_t stride, TileRange rows,
+                                          TileRange columns, int count, float* to, Convert convert) {
   for (int i = static_cast<int>(threadIdx.x); i < count * kTileDepth; i += kTileThreads) {
     const int row = i / kTileDepth, column = i % kTileDepth;
     const bool there = rows.first + row < rows.end && columns.first + column < columns.end;

@@ -50,9 +50,12 @@ struct CacheRun {
 
 inline const char* cache_name(CacheType type) {
   switch (type) {
-    case CacheType::f32: return "f32";
-    case CacheType::f16: return "f16";
-    case CacheType::bf16: return "bf16";
+    case CacheType::f32:
+      return "f32";
+    case CacheType::f16:
+      return "f16";
+    case CacheType::bf16:
+      return "bf16";
   }
   throw LaunchError("CacheType " + std::to_string(static_cast<int>(type)) + " is none of f32, f16, bf16");
 }
@@ -61,9 +64,12 @@ inline const char* cache_name(CacheType type) {
 template <typename F>
 decltype(auto) with_cache_type(CacheType type, F&& f) {
   switch (type) {
-    case CacheType::f32: return f.template operator()<CacheType::f32>();
-    case CacheType::f16: return f.template operator()<CacheType::f16>();
-    case CacheType::bf16: return f.template operator()<CacheType::bf16>();
+    case CacheType::f32:
+      return f.template operator()<CacheType::f32>();
+    case CacheType::f16:
+      return f.template operator()<CacheType::f16>();
+    case CacheType::bf16:
+      return f.template operator()<CacheType::bf16>();
   }
   throw LaunchError("CacheType " + std::to_string(static_cast<int>(type)) + " is none of f32, f16, bf16");
 }

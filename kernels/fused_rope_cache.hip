@@ -73,8 +73,18 @@ RopeCacheRan rope_cache(hipStream_t stream, const float* q, const float* k, cons
   require(head_dim % 2 == 0 && rope_dims % 2 == 0 && rope_dims >= 0 && rope_dims <= head_dim, "rope_cache",
           "head_dim " + std::to_string(head_dim) + " and rope_dims " + std::to_string(rope_dims) +
               " must be even, rope_dims at most head_dim");
-  const RopeCache c{q,      k,   v,   frequency,    positions,     S * H * head_dim / 2, S * Hkv * head_dim / 2,
-                    H,      Hkv, head_dim / 2, rope_dims / 2, q_out,
+  const RopeCache c{q,
+                    k,
+                    v,
+                    frequency,
+                    positions,
+                    S * H * head_dim / 2,
+                    S * Hkv * head_dim / 2,
+                    H,
+                    Hkv,
+                    head_dim / 2,
+                    rope_dims / 2,
+                    q_out,
                     k_out};
   with_cache_type(type, [&]<CacheType C>() {
     using Stored = typename CacheValue<C>::Stored;
@@ -83,8 +93,8 @@ RopeCacheRan rope_cache(hipStream_t stream, const float* q, const float* k, cons
                        static_cast<Stored*>(v_cache));
   });
   check_launched("rope_cache");
-  const std::string name = std::string("rope_cache<cache=") + cache_name(type) +
-                           ",block=" + std::to_string(kBlock) + ">";
+  const std::string name =
+      std::string("rope_cache<cache=") + cache_name(type) + ",block=" + std::to_string(kBlock) + ">";
   const Attested turned_as{name, "op=rope freq=f64 trig=2"}, written_as{name, copy_contract(type)};
   return {turned_as, turned_as, written_as, written_as};
 }

@@ -47,12 +47,13 @@ __global__ void pv_kernel(Values c, const typename CacheValue<C>::Stored* v_cach
 template <CacheType C>
 __global__ void __launch_bounds__(kTileThreads)
     pv_tile_kernel(Values c, const typename CacheValue<C>::Stored* v_cache) {
-  GRETA_SHARED(float, weights, kTileRows * kTileStride);
-  GRETA_SHARED(float, values, kTileDepth * kTileColumns);
+  GRETA_SHARED(float, weights, kTileRows* kTileStride);
+  GRETA_SHARED(float, values, kTileDepth* kTileColumns);
   const int64_t tiles_d = ceil_div(c.Dh, kTileColumns), tile = static_cast<int64_t>(blockIdx.x) / c.H;
   const int64_t h = static_cast<int64_t>(blockIdx.x) % c.H;
   const int64_t s0 = tile / tiles_d * kTileRows, d0 = tile % tiles_d * kTileColumns;
-  const int row = static_cast<int>(threadIdx.x) / kTileLanes, column = static_cast<int>(threadIdx.x) % kTileLanes;
+  const int row = static_cast<int>(threadIdx.x) / kTileLanes,
+            column = static_cast<int>(threadIdx.x) % kTileLanes;
   const typename CacheValue<C>::Stored* const from = v_cache + h / (c.H / c.Hkv) * c.Dh;
 
   float totals[kTileMicro][kTileMicro] = {};
@@ -68,7 +69,8 @@ __global__ void __launch_bounds__(kTileThreads)
     for (int t = 0; t < kTileDepth; ++t) {
       float a[kTileMicro], b[kTileMicro];
       GRETA_UNROLL
-      for (int i = 0; i < kTileMicro; ++i) a[i] = weights[(row + i * kTileRows / kTileMicro) * kTileStride + t];
+      for (int i = 0; i < kTileMicro; ++i)
+        a[i] = weights[(row + i * kTileRows / kTileMicro) * kTileStride + t];
       GRETA_UNROLL
       for (int j = 0; j < kTileMicro; ++j) b[j] = values[t * kTileColumns + column + j * kTileLanes];
       add_products(a, b, sums);

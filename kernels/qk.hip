@@ -50,12 +50,13 @@ __global__ void qk_kernel(Scores c, const typename CacheValue<C>::Stored* k_cach
 template <CacheType C>
 __global__ void __launch_bounds__(kTileThreads)
     qk_tile_kernel(Scores c, const typename CacheValue<C>::Stored* k_cache) {
-  GRETA_SHARED(float, queries, kTileRows * kTileStride);
-  GRETA_SHARED(float, keys, kTileColumns * kTileStride);
+  GRETA_SHARED(float, queries, kTileRows* kTileStride);
+  GRETA_SHARED(float, keys, kTileColumns* kTileStride);
   const int64_t tiles_t = ceil_div(c.T, kTileColumns), tile = static_cast<int64_t>(blockIdx.x) / c.H;
   const int64_t h = static_cast<int64_t>(blockIdx.x) % c.H;
   const int64_t s0 = tile / tiles_t * kTileRows, t0 = tile % tiles_t * kTileColumns;
-  const int row = static_cast<int>(threadIdx.x) / kTileLanes, column = static_cast<int>(threadIdx.x) % kTileLanes;
+  const int row = static_cast<int>(threadIdx.x) / kTileLanes,
+            column = static_cast<int>(threadIdx.x) % kTileLanes;
 
   float totals[kTileMicro][kTileMicro] = {};
   const int64_t last = c.start + (s0 + kTileRows < c.S ? s0 + kTileRows : c.S) - 1;  // key that a row may see
@@ -69,7 +70,8 @@ __global__ void __launch_bounds__(kTileThreads)
     for (int d = 0; d < kTileDepth; ++d) {
       float a[kTileMicro], b[kTileMicro];
       GRETA_UNROLL
-      for (int i = 0; i < kTileMicro; ++i) a[i] = queries[(row + i * kTileRows / kTileMicro) * kTileStride + d];
+      for (int i = 0; i < kTileMicro; ++i)
+        a[i] = queries[(row + i * kTileRows / kTileMicro) * kTileStride + d];
       GRETA_UNROLL
       for (int j = 0; j < kTileMicro; ++j) b[j] = keys[(column + j * kTileLanes) * kTileStride + d];
       add_products(a, b, sums);
@@ -96,7 +98,7 @@ Attested qk(hipStream_t stream, const float* q, const void* k_cache, CacheType t
   require(S > 0 && start >= 0 && Dh > 0, "qk", "S and Dh are at least 1, start at least 0");
   require_groups(H, Hkv, "qk", "key");
   const int64_t T = start + S;
-  const Scores c{q, S, start, T, H, Hkv, Dh, static_cast<float>(1.0 / std::sqrt(static_cast<double>(Dh))),
+  const Scores c{q,     S, start, T, H, Hkv, Dh, static_cast<float>(1.0 / std::sqrt(static_cast<double>(Dh))),
                  scores};
   const bool wide = tuning == Tuning::wide;
   with_cache_type(type, [&]<CacheType C>() {

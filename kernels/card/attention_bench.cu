@@ -128,10 +128,10 @@ void check_decode(CacheType type, int64_t T, int64_t H, int64_t Hkv, int64_t Dh)
   const DeviceBuffer<int32_t> position(std::vector<int32_t>{static_cast<int32_t>(T - 1)});
   DeviceBuffer<float> out(static_cast<size_t>(H * Dh)),
       work(static_cast<size_t>(attention_decode_workspace(T + 1000, H, Hkv, Dh)));
-  const Attested ran = attention_decode(
-      nullptr, q.data(), wide ? static_cast<const void*>(k32.data()) : k.data(),
-      wide ? static_cast<const void*>(v32.data()) : v.data(), type, position.data(), T + 1000, H, Hkv, Dh,
-      work.data(), out.data());
+  const Attested ran =
+      attention_decode(nullptr, q.data(), wide ? static_cast<const void*>(k32.data()) : k.data(),
+                       wide ? static_cast<const void*>(v32.data()) : v.data(), type, position.data(),
+                       T + 1000, H, Hkv, Dh, work.data(), out.data());
   const std::vector<float> got = out.download();
   double worst = 0;
   for (int64_t h = 0; h < H; ++h) {
@@ -143,15 +143,18 @@ void check_decode(CacheType type, int64_t T, int64_t H, int64_t Hkv, int64_t Dh)
 // Unfused against f64, and their times at the size of a tapped run.
 void unfused(cudaStream_t stream) {
   constexpr int64_t S = 200;
-  const auto q = normal_f32(S * kH * kDh, 1, 2), k = normal_f32(S * kHkv * kDh, 2), v = normal_f32(S * kHkv * kDh, 3);
+  const auto q = normal_f32(S * kH * kDh, 1, 2), k = normal_f32(S * kHkv * kDh, 2),
+             v = normal_f32(S * kHkv * kDh, 3);
   DeviceBuffer<float> scores(S * kH * S), out(S * kH * kDh);
   for (const Tuning tuning : {Tuning::plain, Tuning::wide}) {
     const char* const name = tuning == Tuning::wide ? "wide" : "plain";
     const double qk_s = graph_seconds(stream, 21, [&](cudaStream_t on) {
-      for (int i = 0; i < 8; ++i) qk(on, q.data(), k.data(), CacheType::f32, S, 0, kH, kHkv, kDh, scores.data(), tuning);
+      for (int i = 0; i < 8; ++i)
+        qk(on, q.data(), k.data(), CacheType::f32, S, 0, kH, kHkv, kDh, scores.data(), tuning);
     });
     const double pv_s = graph_seconds(stream, 21, [&](cudaStream_t on) {
-      for (int i = 0; i < 8; ++i) pv(on, scores.data(), v.data(), CacheType::f32, S, S, kH, kHkv, kDh, out.data(), tuning);
+      for (int i = 0; i < 8; ++i)
+        pv(on, scores.data(), v.data(), CacheType::f32, S, S, kH, kHkv, kDh, out.data(), tuning);
     });
     print_line(std::string("qk_") + name + "_200", qk_s / 8 * 1e6, "us", 50);
     print_line(std::string("pv_") + name + "_200", pv_s / 8 * 1e6, "us", 50);
@@ -175,14 +178,17 @@ void time_decode(cudaStream_t stream, CacheType type, int64_t T, double copy) {
   }
   const double s = graph_seconds(stream, 15, [&](cudaStream_t on) {
     for (int i = 0; i < copies; ++i) {
-      const void* const k = type == CacheType::f32 ? static_cast<const void*>(wide[2 * i].data()) : narrow[2 * i].data();
-      const void* const v = type == CacheType::f32 ? static_cast<const void*>(wide[2 * i + 1].data()) : narrow[2 * i + 1].data();
+      const void* const k =
+          type == CacheType::f32 ? static_cast<const void*>(wide[2 * i].data()) : narrow[2 * i].data();
+      const void* const v = type == CacheType::f32 ? static_cast<const void*>(wide[2 * i + 1].data())
+                                                   : narrow[2 * i + 1].data();
       attention_decode(on, q.data(), k, v, type, position.data(), T, kH, kHkv, kDh, work.data(), out.data());
     }
   });
   const std::string name = std::string("decode_") + cache_name(type) + "_" + std::to_string(T);
   print_line(name, static_cast<double>(2 * values * bytes_each) / (s / copies), "B/s", copy);
-  print_line(name + "_time", s / copies * 1e6, "us", static_cast<double>(2 * values * bytes_each) / copy * 1e6);
+  print_line(name + "_time", s / copies * 1e6, "us",
+             static_cast<double>(2 * values * bytes_each) / copy * 1e6);
 }
 
 void time_prefill(cudaStream_t stream, CacheType type, int64_t S, double flops) {
@@ -194,17 +200,19 @@ void time_prefill(cudaStream_t stream, CacheType type, int64_t S, double flops) 
   constexpr int kTimes = 8;
   const double s = graph_seconds(stream, 11, [&](cudaStream_t on) {
     for (int i = 0; i < kTimes; ++i) {
-      attention_prefill(on, Tuning::wide, Operand::f16, q.data(),
-                        wide ? static_cast<const void*>(k32.data()) : k.data(),
-                        wide ? static_cast<const void*>(v32.data()) : v.data(), type, S, 0, kH, kHkv, kDh, out.data());
+      attention_prefill(
+          on, Tuning::wide, Operand::f16, q.data(), wide ? static_cast<const void*>(k32.data()) : k.data(),
+          wide ? static_cast<const void*>(v32.data()) : v.data(), type, S, 0, kH, kHkv, kDh, out.data());
     }
   });
   const double work = 2.0 * static_cast<double>(S) * static_cast<double>(S + 1) * kDh * kH;
-  print_line(std::string("prefill_") + cache_name(type) + "_" + std::to_string(S), work / (s / kTimes), "FLOP/s", flops);
+  print_line(std::string("prefill_") + cache_name(type) + "_" + std::to_string(S), work / (s / kTimes),
+             "FLOP/s", flops);
 }
 
 void time_rope_cache(cudaStream_t stream, int64_t S, double copy) {
-  const auto q = normal_f32(S * kH * kDh, 1), k = normal_f32(S * kHkv * kDh, 2), v = normal_f32(S * kHkv * kDh, 3);
+  const auto q = normal_f32(S * kH * kDh, 1), k = normal_f32(S * kHkv * kDh, 2),
+             v = normal_f32(S * kHkv * kDh, 3);
   const auto frequency = normal_f32(kDh / 2, 4);
   std::vector<int32_t> p(static_cast<size_t>(S));
   for (size_t i = 0; i < p.size(); ++i) p[i] = static_cast<int32_t>(i);
@@ -233,8 +241,8 @@ double cublas_ceiling(cudaStream_t stream) {
   if (library == nullptr) return 0;
   using Create = int (*)(void**);
   using SetStream = int (*)(void*, cudaStream_t);
-  using Gemm = int (*)(void*, int, int, int, int, int, const void*, const void*, int, int, const void*, int, int,
-                       const void*, void*, int, int, int, int);
+  using Gemm = int (*)(void*, int, int, int, int, int, const void*, const void*, int, int, const void*, int,
+                       int, const void*, void*, int, int, int, int);
   const auto create = reinterpret_cast<Create>(dlsym(library, "cublasCreate_v2"));
   const auto set_stream = reinterpret_cast<SetStream>(dlsym(library, "cublasSetStream_v2"));
   const auto gemm = reinterpret_cast<Gemm>(dlsym(library, "cublasGemmEx"));
@@ -246,8 +254,8 @@ double cublas_ceiling(cudaStream_t stream) {
   const float one = 1, zero = 0;
   const auto run = [&](cudaStream_t on) {
     set_stream(handle, on);
-    if (gemm(handle, 1, 0, kM, kN, kK, &one, a.data(), kBf16, kK, b.data(), kBf16, kK, &zero, c.data(), kBf16, kM,
-             kF32, -1) != 0) {
+    if (gemm(handle, 1, 0, kM, kN, kK, &one, a.data(), kBf16, kK, b.data(), kBf16, kK, &zero, c.data(), kBf16,
+             kM, kF32, -1) != 0) {
       std::exit(70);
     }
   };
