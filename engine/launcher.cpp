@@ -18,16 +18,24 @@ Attested Launcher::rope(const Site&, RopeCall c) {
                        tuning_);
 }
 Attested Launcher::write_cache(const Site&, CacheCall& c) {
-  return kernels::kv_write(stream_, c.rows, c.S, c.width, c.start, c.cache, kernels::CacheType::f32);
+  return kernels::kv_write(stream_, c.rows, c.S, c.width, c.start, c.cache, c.type);
 }
 Attested Launcher::scores(const Site&, ScoresCall c) {
-  return kernels::qk(stream_, c.q, c.k_cache, kernels::CacheType::f32, c.S, c.start, c.H, c.Hkv, c.Dh, c.out);
+  return kernels::qk(stream_, c.q, c.k_cache, c.type, c.S, c.start, c.H, c.Hkv, c.Dh, c.out,
+                     tuning_);
 }
 Attested Launcher::softmax(const Site&, SoftmaxCall c) {
   return kernels::softmax(stream_, c.scores, c.rows, c.columns, c.out, tuning_);
 }
 Attested Launcher::values(const Site&, ValuesCall c) {
-  return kernels::pv(stream_, c.p, c.v_cache, kernels::CacheType::f32, c.S, c.T, c.H, c.Hkv, c.Dh, c.out);
+  return kernels::pv(stream_, c.p, c.v_cache, c.type, c.S, c.T, c.H, c.Hkv, c.Dh, c.out, tuning_);
+}
+Attested Launcher::attend(const Site&, AttendCall c) {
+  if (c.S == 1)
+    return kernels::attention_decode(stream_, c.q, c.k_cache, c.v_cache, c.type, c.positions, c.capacity, c.H,
+                                     c.Hkv, c.Dh, c.workspace, c.out);
+  return kernels::attention_prefill(stream_, c.tuning, c.operand, c.q, c.k_cache, c.v_cache, c.type, c.S,
+                                    c.start, c.H, c.Hkv, c.Dh, c.out);
 }
 Attested Launcher::add(const Site&, AddCall c) {
   return kernels::add(stream_, c.stream, c.branch, c.count, c.out, tuning_);
