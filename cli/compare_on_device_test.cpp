@@ -43,8 +43,10 @@ void expect_same(const Pair& pair, const std::vector<float>& tolerance) {
   EXPECT_EQ(got.bound_ratio, want.bound_ratio);
   EXPECT_EQ(got.certain_ratio, want.certain_ratio);
   EXPECT_EQ(got.worst, want.worst);
-  if (!std::isnan(want.worst_actual)) EXPECT_EQ(got.worst_actual, want.worst_actual);
-  if (!std::isnan(want.worst_expected)) EXPECT_EQ(got.worst_expected, want.worst_expected);
+  // NaN equals NaN here
+  EXPECT_EQ(std::isnan(got.worst_actual), std::isnan(want.worst_actual));
+  EXPECT_TRUE(std::isnan(want.worst_actual) || got.worst_actual == want.worst_actual);
+  EXPECT_TRUE(std::isnan(want.worst_expected) || got.worst_expected == want.worst_expected);
   EXPECT_EQ(got.worst_bound, want.worst_bound);
   EXPECT_EQ(got.max_abs, want.max_abs);
   EXPECT_EQ(got.max_rel, want.max_rel);

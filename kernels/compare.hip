@@ -4,10 +4,11 @@
 // and keeps a Comparison; those of a block are joined in a tree through shared memory, those of the blocks by
 // a second kernel of one block. Sums are f64 in an order that depends on neither wave nor card.
 //
-// A pack is first summed as if all were well, without a branch. Only a pack that holds NaN, Inf or an error
-// that could be the thread's largest ratio yet is looked at element by element: when an error, a hair
-// enlarged, exceeds the best ratio times its bound. The hair is there because the roundings of the two
-// products must not hide a larger ratio.
+// A pack is summed without a branch, unless it holds NaN or Inf. Ratios cost divisions, so an element is
+// looked at only if its ratio could be the largest that the wave knows of: if its error, a hair enlarged,
+// exceeds that ratio times its bound. The hair is there because the roundings of the two products must not
+// hide a larger ratio, nor an equal one with a smaller index. What the wave knows of decides what is looked
+// at, and no figure.
 #include <cfloat>
 
 #include <algorithm>
@@ -18,14 +19,12 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
-constexpr int kInFlight = 1;
 constexpr int kBlocksOfUnit = 3;                      // a thread has 80 registers
 constexpr int64_t kMostBlocks = 132 * kBlocksOfUnit;  // as many as an H200 runs at once
 constexpr double kHair = 1 + 0x1p-50;
 
 unsigned comparison_blocks(int64_t count) {
-  return static_cast<unsigned>(
-      std::clamp<int64_t>(ceil_div(count, 4 * kInFlight * kWideBlock), 1, kMostBlocks));
+  return static_cast<unsigned>(std::clamp<int64_t>(ceil_div(count, 4 * kWideBlock), 1, kMostBlocks));
 }
 
 __device__ __forceinline__ bool is_finite(double x) { return fabs(x) <= DBL_MAX; }
@@ -43,6 +42,16 @@ __device__ __forceinline__ uint32_t ulp_distance(float a, float b) {
                : static_cast<uint32_t>(y) - static_cast<uint32_t>(x);
 }
 
+// The largest ratios that the lanes of a wave have seen.
+struct Known {
+  double ratio = 0, rel = 0;
+
+  __device__ static double over_wave(double value) {
+    for (int mask = wave_size() / 2; mask > 0; mask /= 2) value = fmax(value, wave_shuffle_xor(value, mask));
+    return value;
+  }
+};
+
 // A thread's; it sees fewer than 2³¹ elements.
 struct Running {
   int64_t worst = -1;
@@ -57,6 +66,14 @@ struct Running {
     worst = index;
   }
 
+  // Two finite values' ratios.
+  __device__ __forceinline__ void look(float a, float b, double bound, int64_t index, const Known& known) {
+    const double size = fabs(double{a} - double{b}), y = fabs(double{b}), enlarged = size * kHair;
+    if (!(enlarged <= y * known.rel) && y != 0) max_rel = fmax(max_rel, size / y);
+    if (enlarged <= bound * known.ratio && bound >= 0 && worst >= 0) return;
+    take_ratio(size == 0 && bound >= 0 ? 0 : bound > 0 ? size / bound : INFINITY, index);
+  }
+
   __device__ void take_non_finite(float a, float b, int64_t index) {
     ++non_finite;
     nan_count += is_nan(a);
@@ -68,9 +85,8 @@ struct Running {
     take_ratio(INFINITY, index);
   }
 
-  // One element, exactly.
-  template <bool kBound>
-  __device__ void take(float a, float b, float bound_f32, int64_t index) {
+  // One element, whatever it is.
+  __device__ void take(float a, float b, double bound, int64_t index) {
     const double x = a, y = b, difference = x - y, size = fabs(difference);
     if (!is_finite(size)) return take_non_finite(a, b, index);
     error += difference;
@@ -80,19 +96,17 @@ struct Running {
     b_square = fma(y, y, b_square);
     product = fma(x, y, product);
     max_abs = fmax(max_abs, size);
-    if (y != 0) max_rel = fmax(max_rel, size / fabs(y));
     const uint32_t ulp = ulp_distance(a, b);
     if (ulp > max_ulp) max_ulp = ulp;
-    const double bound = kBound ? bound_f32 : 0;
     out_of_bound += !(size <= bound);
-    take_ratio(size == 0 && bound >= 0 ? 0 : bound > 0 ? size / bound : INFINITY, index);
+    look(a, b, bound, index, {});
   }
 
-  // A pack whose elements change nothing but sums and counts; false: it is not such a one, and nothing was
-  // taken.
+  enum class Pack { settled, ratios, non_finite };
+  // All of a pack but its ratios. `ratios`: one could be the largest; `non_finite`: nothing was taken.
   template <bool kBound, int kWidth>
-  __device__ __forceinline__ bool take_pack(const Pack<kWidth>& a, const Pack<kWidth>& b,
-                                            const Pack<kWidth>& bounds) {
+  __device__ __forceinline__ Pack take_pack(const kernels::Pack<kWidth>& a, const kernels::Pack<kWidth>& b,
+                                            const kernels::Pack<kWidth>& bounds, const Known& known) {
     double errors = 0, sizes = 0, squares = 0, a_squares = 0, b_squares = 0, products = 0, largest = 0;
     uint32_t ulps = 0;
     int out = 0;
@@ -110,17 +124,16 @@ struct Running {
       largest = size > largest ? size : largest;
       const uint32_t ulp = ulp_distance(a.v[j], b.v[j]);
       ulps = ulp > ulps ? ulp : ulps;
-      settled &= enlarged <= fabs(y) * max_rel;
+      settled &= enlarged <= fabs(y) * known.rel;
       if constexpr (kBound) {
         const double bound = bounds.v[j];
         out += !(size <= bound);
-        settled &= enlarged <= bound * ratio && bound >= 0;
+        settled &= enlarged <= bound * known.ratio && bound >= 0;
       } else {
         out += size != 0;
       }
     }
-    if (!kBound) settled &= out == 0 || ratio > 0;
-    if (!settled || !is_finite(sizes)) return false;
+    if (!is_finite(sizes)) return Pack::non_finite;
     error += errors;
     magnitude += sizes;
     square += squares;
@@ -130,7 +143,8 @@ struct Running {
     max_abs = fmax(max_abs, largest);
     if (ulps > max_ulp) max_ulp = ulps;
     out_of_bound += out;
-    return true;
+    if (!kBound) settled &= out == 0 || ratio > 0;  // the first that differs is the worst
+    return settled ? Pack::settled : Pack::ratios;
   }
 
   __device__ Comparison comparison() const {
@@ -186,34 +200,36 @@ __device__ inline void join_block(Comparison& own, Comparison* shared) {
   }
 }
 
+// The lanes of a wave go through the loop together: they tell each other what they know.
 template <int kWidth, bool kBound>
 __global__ void __launch_bounds__(kWideBlock, kBlocksOfUnit)
     compare_kernel(const float* a, const float* b, const float* bound, int64_t count, Comparison* parts) {
   GRETA_SHARED(Comparison, shared, kWideBlock / 2);
-  const int64_t packs = count / kWidth, step = static_cast<int64_t>(gridDim.x) * kWideBlock;
-  const int64_t thread = static_cast<int64_t>(blockIdx.x) * kWideBlock + threadIdx.x;
+  const auto packs = static_cast<uint32_t>(count / kWidth);  // below 2^31: the sum with a step fits
+  const uint32_t step = gridDim.x * kWideBlock, thread = blockIdx.x * kWideBlock + threadIdx.x;
   Running own;
-  for (int64_t first = thread; first < packs; first += kInFlight * step) {
-    Pack<kWidth> x[kInFlight], y[kInFlight], z[kInFlight];
-    GRETA_UNROLL
-    for (int p = 0; p < kInFlight; ++p) {
-      const int64_t at = (first + p * step) * kWidth;
-      if (first + p * step >= packs) break;
-      x[p] = load_pack<kWidth>(a + at);
-      y[p] = load_pack<kWidth>(b + at);
-      if constexpr (kBound) z[p] = load_pack<kWidth>(bound + at);
+  Known known;
+  for (uint32_t first = thread - lane_id(); first < packs; first += step) {
+    const int64_t at = int64_t{first + lane_id()} * kWidth;
+    Running::Pack state = Running::Pack::settled;
+    Pack<kWidth> x, y, z{};
+    if (first + lane_id() < packs) {
+      x = load_pack<kWidth>(a + at);
+      y = load_pack<kWidth>(b + at);
+      if constexpr (kBound) z = load_pack<kWidth>(bound + at);
+      state = own.template take_pack<kBound>(x, y, z, known);
     }
-    GRETA_UNROLL
-    for (int p = 0; p < kInFlight; ++p) {
-      const int64_t at = (first + p * step) * kWidth;
-      if (first + p * step >= packs) break;
-      if (own.template take_pack<kBound>(x[p], y[p], z[p])) continue;
-      for (int64_t i = at; i < at + kWidth; ++i)
-        own.template take<kBound>(a[i], b[i], kBound ? bound[i] : 0, i);
+    if (wave_ballot(state != Running::Pack::settled) == 0) continue;
+    if (state == Running::Pack::ratios) {
+      GRETA_UNROLL
+      for (int j = 0; j < kWidth; ++j) own.look(x.v[j], y.v[j], z.v[j], at + j, known);
+    } else if (state == Running::Pack::non_finite) {
+      for (int64_t i = at; i < at + kWidth; ++i) own.take(a[i], b[i], kBound ? bound[i] : 0, i);
     }
+    known = {Known::over_wave(own.ratio), Known::over_wave(own.max_rel)};
   }
-  const int64_t rest = packs * kWidth + thread;
-  if (rest < count) own.template take<kBound>(a[rest], b[rest], kBound ? bound[rest] : 0, rest);
+  const int64_t rest = int64_t{packs} * kWidth + thread;
+  if (rest < count) own.take(a[rest], b[rest], kBound ? bound[rest] : 0, rest);
   Comparison joined = own.comparison();
   join_block(joined, shared);
   if (threadIdx.x == 0) parts[blockIdx.x] = joined;
@@ -258,6 +274,7 @@ void compare(hipStream_t stream, const float* a, const float* b, const float* bo
   require(a != nullptr && b != nullptr && workspace != nullptr && out != nullptr, "compare",
           "a, b, workspace or out is null");
   require(count > 0, "compare", "nothing to compare");
+  require(count <= INT32_MAX, "compare", std::to_string(count) + " values are more than 2^31 - 1");
   const unsigned grid = comparison_blocks(count);
   if (aligned_for_packs(a, b, bound)) {
     launch<4>(stream, grid, a, b, bound, count, workspace);

@@ -100,7 +100,9 @@ void expect_same(const Comparison& got, const Comparison& want) {
   EXPECT_EQ(got.ratio, want.ratio);
   EXPECT_EQ(got.max_abs, want.max_abs);
   EXPECT_EQ(got.max_rel, want.max_rel);
-  if (want.max_ulp < 100) EXPECT_EQ(got.max_ulp, want.max_ulp);
+  if (want.max_ulp < 100) {
+    EXPECT_EQ(got.max_ulp, want.max_ulp);
+  }
   EXPECT_EQ(std::bit_cast<uint32_t>(got.worst_a), std::bit_cast<uint32_t>(want.worst_a));
   EXPECT_EQ(std::bit_cast<uint32_t>(got.worst_b), std::bit_cast<uint32_t>(want.worst_b));
   EXPECT_EQ(std::bit_cast<uint32_t>(got.worst_bound), std::bit_cast<uint32_t>(want.worst_bound));

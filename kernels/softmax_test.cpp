@@ -72,8 +72,9 @@ TEST(SoftmaxWide, WithinItsBound) {
     for (const Outcome& run : run_everywhere(x.size(), [&](float* out) {
            return softmax(nullptr, device.data(), size.rows, size.columns, out, Tuning::wide);
          })) {
-      if (run.wave == 32)
+      if (run.wave == 32) {
         EXPECT_NE(run.attested.kernel.find(size.kernel), std::string::npos) << run.attested.kernel;
+      }
       expect_softmax(run, x, size);
     }
   }
