@@ -52,12 +52,12 @@ struct WaveWeights {
   __device__ __forceinline__ FragmentA fragment(int f, int i) const {
     FragmentA a;
     GRETA_UNROLL
-    for (int c = 0; c < lane_columns();
-         ++c) {  // wave 32: pairs of k at registers 2c and 4 + 2c; wave 64: 0 and 2
+    for (int c = 0; c < lane_columns(); ++c) {
+      // Wave 32: pairs of k at registers 2c and 4 + 2c; wave 64: 0 and 2. Whole pairs, that they stay
+      // together.
       const uint2 pairs = lanes[f * lane_columns() + c].template operands<O>(i);
-      half_bits *const low = a.x + 2 * c, *const high = low + 2 * lane_columns();
-      low[0] = static_cast<half_bits>(pairs.x), low[1] = static_cast<half_bits>(pairs.x >> 16);
-      high[0] = static_cast<half_bits>(pairs.y), high[1] = static_cast<half_bits>(pairs.y >> 16);
+      memcpy(a.x + 2 * c, &pairs.x, 4);
+      memcpy(a.x + 2 * (c + lane_columns()), &pairs.y, 4);
     }
     return a;
   }
@@ -174,6 +174,30 @@ __device__ __forceinline__ void multiply_grouped(const GemmArguments& g, const X
   group_hold(sums[0]);
 }
 
+// The cell of a lane's register is that of its first register and that of lane 0's together
+// (fragment_layout.hpp: bits), so that all offsets are constants but for N.
+template <class PLAN>
+__device__ __forceinline__ void store_sums(const GemmArguments& g, int64_t m0, int64_t n0,
+                                           const WaveSums<PLAN>& sums) {
+  const FragmentCell first = acc_cell(lane_id(), 0);
+  const int64_t s = m0 + first.column, n = n0 + first.row;
+  const int s_left = static_cast<int>(g.rows - s < PLAN::kM ? g.rows - s : PLAN::kM);
+  const int n_left = static_cast<int>(g.N - n < PLAN::kN ? g.N - n : PLAN::kN);
+  float* const y = g.y + s * g.N + n;
+  GRETA_UNROLL
+  for (int f = 0; f < PLAN::kWTiles; ++f) {
+    GRETA_UNROLL
+    for (int m = 0; m < PLAN::kXTiles; ++m) {
+      GRETA_UNROLL
+      for (int r = 0; r < fragment_elements(); ++r) {
+        const FragmentCell cell = acc_cell(0, r);
+        const int ds = m * kTile + cell.column, dn = f * kTile + cell.row;
+        if (ds < s_left && dn < n_left) y[ds * g.N + dn] = sums[f][m].x[r];
+      }
+    }
+  }
+}
+
 template <class PLAN, Operand O>
 __global__ void __launch_bounds__(PLAN::kThreads, PLAN::kBlocks) gemm_wide_kernel(GemmArguments g) {
   GRETA_DYNAMIC_SHARED(uint8_t, shared);
@@ -192,19 +216,7 @@ __global__ void __launch_bounds__(PLAN::kThreads, PLAN::kBlocks) gemm_wide_kerne
   } else {
     multiply_alone<PLAN, O>(g, x, w, sums);
   }
-  GRETA_UNROLL
-  for (int f = 0; f < PLAN::kWTiles; ++f) {
-    GRETA_UNROLL
-    for (int m = 0; m < PLAN::kXTiles; ++m) {
-      GRETA_UNROLL
-      for (int r = 0; r < fragment_elements(); ++r) {
-        const FragmentCell cell = acc_cell(lane_id(), r);
-        const int64_t n = n0 + wave_id() * PLAN::kWaveN + f * kTile + cell.row,
-                      s = m0 + m * kTile + cell.column;
-        if (s < g.rows && n < g.N) g.y[s * g.N + n] = sums[f][m].x[r];
-      }
-    }
-  }
+  store_sums<PLAN>(g, m0, n0 + wave_id() * PLAN::kWaveN, sums);
 }
 
 // The plans that a machine has for a type. NVIDIA with wave groups: 256 x 128 a block, and 128 x 128 where
