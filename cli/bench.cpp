@@ -24,7 +24,8 @@ using engine::Taps;
 Options options() {
   Options options(
       "greta bench [flags]",
-      "Times the engine on tokens that mean nothing: prefill, decode at batch 1, and with --taps what a tap of "
+      "Times the engine on tokens that mean nothing: prefill, decode at batch 1, and with --taps what a tap "
+      "of "
       "every stage\ncosts. One line a figure, separated by tabs: name, value, unit, ceiling, share of it. "
       "Medians. Nothing is checked\nhere: greta run does that, with the same settings.",
       0, 0);
@@ -103,7 +104,8 @@ class Bench {
           if (tapped) drained.push_back(seconds);
         }
       }
-      const std::string what = decode ? fmt::format("decode after {}", tokens) : fmt::format("prefill {}", tokens);
+      const std::string what =
+          decode ? fmt::format("decode after {}", tokens) : fmt::format("prefill {}", tokens);
       line(what + ", kernels without taps", median(without) * 1e3, "ms", 0);
       line(what + ", kernels with all taps", median(with) * 1e3, "ms", 0);
       line(what + ", all taps over none", median(with) / median(without), "times", 0);
@@ -127,7 +129,8 @@ class Bench {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
   void line(const std::string& name, double value, const char* unit, double ceiling) {
-    out_ << (ceiling > 0 ? fmt::format("{}\t{:.4g}\t{}\t{:.4g}\t{:.3f}\n", name, value, unit, ceiling, value / ceiling)
+    out_ << (ceiling > 0 ? fmt::format("{}\t{:.4g}\t{}\t{:.4g}\t{:.3f}\n", name, value, unit, ceiling,
+                                       value / ceiling)
                          : fmt::format("{}\t{:.4g}\t{}\t-\t-\n", name, value, unit))
          << std::flush;
   }

@@ -316,14 +316,16 @@ TEST_F(Cli, OutputDirectories) {
 
 TEST_F(Cli, SettingsOfTheEngineAreFlagsOfEveryArm) {
   const auto run = [&](const std::vector<std::string>& flags, const std::string& out) {
-    std::vector<std::string> words = {"run", "smoke.toml", "--out", in_folder(out), "--cache", in_folder("cache")};
+    std::vector<std::string> words = {"run",          "smoke.toml", "--out",
+                                      in_folder(out), "--cache",    in_folder("cache")};
     words[1] = in_folder("two.toml");
     words.insert(words.end(), flags.begin(), flags.end());
     return greta(words);
   };
-  std::ofstream(in_folder("two.toml")) << "model = \"tiny\"\nprompts = [\"tokens:1,2,3\"]\nphases = [\"decode0\"]\n"
-                                          "[[arm]]\nname = \"valu\"\nunit = \"valu\"\n[[arm]]\nname = \"mfma\"\n"
-                                          "unit = \"mfma\"\n[[probe]]\nuse = \"stage_parity\"\n";
+  std::ofstream(in_folder("two.toml"))
+      << "model = \"tiny\"\nprompts = [\"tokens:1,2,3\"]\nphases = [\"decode0\"]\n"
+         "[[arm]]\nname = \"valu\"\nunit = \"valu\"\n[[arm]]\nname = \"mfma\"\n"
+         "unit = \"mfma\"\n[[probe]]\nuse = \"stage_parity\"\n";
   const Outcome both = run({"--tuning", "plain"}, "both");
   EXPECT_EQ(both.code, 0) << both.err << both.out;
   EXPECT_THAT(both.out, AllOf(HasSubstr("valu"), HasSubstr("mfma")));
@@ -336,11 +338,11 @@ TEST_F(Cli, SettingsOfTheEngineAreFlagsOfEveryArm) {
 }
 
 TEST_F(Cli, BenchPrintsALineAFigure) {
-  const Outcome outcome = greta({"bench", "--model", "tiny", "--prompt-tokens", "9", "--decode", "8", "--repeat",
-                                 "2", "--taps", "--fusion", "on", "--cache", in_folder("cache")});
+  const Outcome outcome = greta({"bench", "--model", "tiny", "--prompt-tokens", "9", "--decode", "8",
+                                 "--repeat", "2", "--taps", "--fusion", "on", "--cache", in_folder("cache")});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  for (const char* text : {"# host machine", "copy\t", "prefill 9\t", "tokens/s\t", "decode after 9 (launches)\t",
-                           "all taps over none\t"})
+  for (const char* text : {"# host machine", "copy\t", "prefill 9\t", "tokens/s\t",
+                           "decode after 9 (launches)\t", "all taps over none\t"})
     EXPECT_THAT(outcome.out, HasSubstr(text));
 }
 

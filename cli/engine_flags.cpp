@@ -20,8 +20,9 @@ void add_device_flag(Options& options) {
 }
 
 void add_devices_flag(Options& options) {
-  options.flag("device", "DEVICE",
-               "where the engine runs: host (default), hip (the first card), hip:N, a list of these, or hip:all");
+  options.flag(
+      "device", "DEVICE",
+      "where the engine runs: host (default), hip (the first card), hip:N, a list of these, or hip:all");
 }
 
 void add_engine_flags(Options& options) {

@@ -97,7 +97,9 @@ std::string list_settings() {
   std::string text;
   for (const auto& choice : engine::choices())
     text += fmt::format("  {:<14} {:<24} {}\n", choice.name, choice.values, choice.doc);
-  return text + "  keys of an [[arm]] and of the table [engine] of a suite, flags of greta run; the first value is the default\n";
+  return text +
+         "  keys of an [[arm]] and of the table [engine] of a suite, flags of greta run; the first value is "
+         "the default\n";
 }
 
 std::string schema() { return std::string(embedded::verdicts_schema()); }

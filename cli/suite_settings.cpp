@@ -36,11 +36,11 @@ void force_settings(suites::Suite& suite, const Given& given, std::ostream& err)
   for (auto arm : suite.arms) {
     for (const auto& [name, value] : forced) arm.set(name, value);
     const auto same = std::find_if(kept.begin(), kept.end(), [&](const auto& other) {
-      return std::all_of(engine::choices().begin(), engine::choices().end(),
-                         [&](const auto& choice) { return other.get(choice.name) == arm.get(choice.name); }) &&
-             other.faults == arm.faults &&
-             other.keys_window == arm.keys_window && other.quant == arm.quant && other.seed == arm.seed &&
-             (other.prompts.empty() || other.prompts == arm.prompts);
+      return std::all_of(
+                 engine::choices().begin(), engine::choices().end(),
+                 [&](const auto& choice) { return other.get(choice.name) == arm.get(choice.name); }) &&
+             other.faults == arm.faults && other.keys_window == arm.keys_window && other.quant == arm.quant &&
+             other.seed == arm.seed && (other.prompts.empty() || other.prompts == arm.prompts);
     });
     if (same == kept.end())
       kept.push_back(arm);

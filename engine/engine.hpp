@@ -24,9 +24,9 @@ enum class Shape { automatic, gemm, gemv };  // tiled for many rows, or a row at
 Unit parse_unit(std::string_view);           // Error (usage) with the nearest right name
 Shape parse_shape(std::string_view);
 std::string parse_matrix_unit(std::string_view);  // of the host machine; the name itself
-enum class Operand { f16, bf16 };              // what a matrix unit multiplies
-enum class Tuning { automatic, plain, wide };  // plain: as the host machine likes it; wide: as cards do
-enum class Attention { unfused, fused };       // fused: no scores in memory, so no stages qk, softmax and pv
+enum class Operand { f16, bf16 };                 // what a matrix unit multiplies
+enum class Tuning { automatic, plain, wide };     // plain: as the host machine likes it; wide: as cards do
+enum class Attention { unfused, fused };  // fused: no scores in memory, so no stages qk, softmax and pv
 enum class Toggle { automatic, off, on };
 
 // "host", "hip", "hip:1", a list "hip:0,hip:1", or "hip:all": one device each. Errors as Engine's for
@@ -41,9 +41,9 @@ struct Settings {
   Operand operand = Operand::f16;
   Tuning tuning = Tuning::automatic;
   Attention attention = Attention::unfused;
-  DType kv = DType::f32;              // what the KV cache holds
-  Toggle fusion = Toggle::automatic;  // calls of one row: one kernel for several stages. auto: on a card
-  Toggle graph = Toggle::automatic;   // calls of one row without taps: a captured graph. auto: on a card
+  DType kv = DType::f32;               // what the KV cache holds
+  Toggle fusion = Toggle::automatic;   // calls of one row: one kernel for several stages. auto: on a card
+  Toggle graph = Toggle::automatic;    // calls of one row without taps: a captured graph. auto: on a card
   int wave = 64;                       // host machine: 64 or 32
   int threads = 0;                     // host machine: workers, 0 = all cores
   std::string matrix_unit = "ieee";    // host machine: ieee, cdna2, cdna3 or hopper (docs/contracts.md)

@@ -29,9 +29,7 @@ std::span<const Stage> layer_stages() {
 
 bool over_cache(Stage stage) { return stage == Stage::k_cache || stage == Stage::v_cache; }
 
-bool grows_with_positions(Stage stage) {
-  return info(stage).axes.find('T') != std::string_view::npos;
-}
+bool grows_with_positions(Stage stage) { return info(stage).axes.find('T') != std::string_view::npos; }
 
 DType dtype_of(kernels::CacheType type) {
   return type == kernels::CacheType::f16    ? DType::f16
@@ -133,8 +131,7 @@ float* ForwardPass::output(Stage stage, int layer) {
   const auto bytes = count * static_cast<int64_t>(sizeof(float));
   if (tapped(stage, layer)) return reinterpret_cast<float*>(delivery_.take(bytes));
   float* const out = ws_.output(stage, count);
-  if (poison_)
-    hip_check(hipMemsetAsync(out, 0xFF, static_cast<size_t>(bytes), stream_), "hipMemsetAsync");
+  if (poison_) hip_check(hipMemsetAsync(out, 0xFF, static_cast<size_t>(bytes), stream_), "hipMemsetAsync");
   return out;
 }
 
@@ -176,15 +173,14 @@ void ForwardPass::reserve() {
   // Not what grows with every token: each growth is another graph.
   for (const StageInfo& row : stages())
     if (!grows_with_positions(row.stage)) ws_.output(row.stage, floats(row.stage));
-  ws_.attention_parts(
-      kernels::attention_decode_workspace(capacity(T_), c_.heads, c_.kv_heads, c_.head_dim));
+  ws_.attention_parts(kernels::attention_decode_workspace(capacity(T_), c_.heads, c_.kv_heads, c_.head_dim));
 }
 
 void ForwardPass::enqueue() {
   section(kEmbed, -1, [&] { embed(); });
   for (int index = 0; index < c_.layers; ++index) section(layer_stages(), index, [&] { layer(index); });
   section(kHead, -1, [&] {
-    modes_.fused_kernels && S_ == 1 ? fused_head() : head();
+    modes_.fused_kernels&& S_ == 1 ? fused_head() : head();
     kernels::argmax(stream_, last_logits(), c_.vocabulary, ws_.top1.data(), modes_.tuning,
                     ws_.argmax_keys.data());
   });
@@ -219,8 +215,8 @@ float* ForwardPass::product(Stage stage, int index, const LoadedWeight& w, const
 
 float* ForwardPass::rope(Stage stage, int index, const float* x, int64_t heads) {
   return run(stage, index, [&](const Site& site, float* out) {
-    return launcher_.rope(site, {x, context_.frequencies.data(), device_positions_, S_, heads, c_.head_dim,
-                                 c_.rope_dims, out});
+    return launcher_.rope(
+        site, {x, context_.frequencies.data(), device_positions_, S_, heads, c_.head_dim, c_.rope_dims, out});
   });
 }
 
@@ -243,9 +239,8 @@ void ForwardPass::tap_cache(Stage stage, int index, const void* own, const void*
   if (read != own) {  // a fault's: it may not last until it is delivered
     const int64_t bytes = floats(stage) * bytes_of(modes_.cache);
     std::byte* const kept = delivery_.take(bytes);
-    hip_check(
-        hipMemcpyAsync(kept, read, static_cast<size_t>(bytes), hipMemcpyDeviceToDevice, stream_),
-        "hipMemcpyAsync of a cache");
+    hip_check(hipMemcpyAsync(kept, read, static_cast<size_t>(bytes), hipMemcpyDeviceToDevice, stream_),
+              "hipMemcpyAsync of a cache");
     read = kept;
   }
   tap(stage, index, read, ran);
@@ -270,16 +265,16 @@ void ForwardPass::attention(int index) {
 
 float* ForwardPass::unfused_attention(int index, const float* q, const void* keys, const void* values) {
   const float* scores = run(Stage::qk, index, [&](const Site& site, float* out) {
-    return launcher_.scores(
-        site, {q, keys, modes_.cache, S_, start_, c_.heads, c_.kv_heads, c_.head_dim, out});
+    return launcher_.scores(site,
+                            {q, keys, modes_.cache, S_, start_, c_.heads, c_.kv_heads, c_.head_dim, out});
   });
   const float* weights = run(Stage::softmax, index, [&](const Site& site, float* out) {
     return launcher_.softmax(site, {scores, S_ * c_.heads, T_, out});
   });
   Attested ran;
   float* attended = run(Stage::pv, index, [&](const Site& site, float* out) {
-    ran = launcher_.values(
-        site, {weights, values, modes_.cache, S_, T_, c_.heads, c_.kv_heads, c_.head_dim, out});
+    ran = launcher_.values(site,
+                           {weights, values, modes_.cache, S_, T_, c_.heads, c_.kv_heads, c_.head_dim, out});
     return ran;
   });
   // The same memory, read as [S, H·Dh].
@@ -289,9 +284,9 @@ float* ForwardPass::unfused_attention(int index, const float* q, const void* key
 
 float* ForwardPass::fused_attention(int index, const float* q, const void* keys, const void* values) {
   return run(Stage::attn_out, index, [&](const Site& site, float* out) {
-    AttendCall call{q,          keys,        values,      modes_.cache, modes_.tuning, modes_.operand,
-                    S_,         start_,      c_.heads,    c_.kv_heads,  c_.head_dim,   device_positions_,
-                    capacity(T_), nullptr, out};
+    AttendCall call{q,      keys,     values,      modes_.cache, modes_.tuning,     modes_.operand, S_,
+                    start_, c_.heads, c_.kv_heads, c_.head_dim,  device_positions_, capacity(T_),   nullptr,
+                    out};
     if (S_ == 1)
       call.workspace = ws_.attention_parts(
           kernels::attention_decode_workspace(call.capacity, c_.heads, c_.kv_heads, c_.head_dim));

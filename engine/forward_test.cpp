@@ -168,8 +168,9 @@ TEST_F(ForwardTest, EveryStageIsTappedButThoseThatFusedAttentionDoesNotHave) {
 
 // Rounding to nearest even of what the projection and RoPE gave; all the rest of the pass reads that.
 TEST_F(ForwardTest, ACacheHoldsTheRoundedRows) {
-  for (const auto& [kv, round] : {std::pair{DType::f16, +[](float x) { return f16_to_f32(f32_to_f16(x)); }},
-                                  std::pair{DType::bf16, +[](float x) { return bf16_to_f32(f32_to_bf16(x)); }}})
+  for (const auto& [kv, round] :
+       {std::pair{DType::f16, +[](float x) { return f16_to_f32(f32_to_f16(x)); }},
+        std::pair{DType::bf16, +[](float x) { return bf16_to_f32(f32_to_bf16(x)); }}})
     for (const Toggle fusion : {Toggle::off, Toggle::on}) {
       Settings settings;
       settings.kv = kv;
@@ -190,7 +191,9 @@ TEST_F(ForwardTest, ACacheHoldsTheRoundedRows) {
 TEST_F(ForwardTest, WaysAreAttested) {
   std::map<std::string, Calls> runs;
   for (const Settings& settings : ways()) runs.emplace(text_of(settings), run(settings, Taps::all()));
-  const auto kernel = [&](const char* way, Stage stage) { return runs.at(way).taps[1].at({0, stage}).kernel; };
+  const auto kernel = [&](const char* way, Stage stage) {
+    return runs.at(way).taps[1].at({0, stage}).kernel;
+  };
   EXPECT_NE(kernel("single kernels, unfused attention, f32 cache", Stage::q),
             kernel("fused kernels, unfused attention, f32 cache", Stage::q));
   EXPECT_NE(kernel("single kernels, unfused attention, f32 cache", Stage::attn_out),
@@ -213,7 +216,8 @@ TEST_F(ForwardTest, FusedAndSingleKernelsAgree) {
     for (size_t call = 0; call < 3; ++call) {
       double worst = 0, largest = 0;
       for (size_t i = 0; i < a.results[call].last_logits.size(); ++i) {
-        worst = std::max<double>(worst, std::fabs(a.results[call].last_logits[i] - b.results[call].last_logits[i]));
+        worst = std::max<double>(worst,
+                                 std::fabs(a.results[call].last_logits[i] - b.results[call].last_logits[i]));
         largest = std::max<double>(largest, std::fabs(a.results[call].last_logits[i]));
       }
       EXPECT_LT(worst, 1e-4 * largest) << "call " << call;
@@ -225,7 +229,8 @@ TEST_F(ForwardTest, WithoutLogitsTheTopOneIsTheSame) {
   Settings settings;
   settings.attention = Attention::fused;
   settings.fusion = Toggle::on;
-  const Calls with = run(settings, Taps::none(), LogitRows::last), without = run(settings, Taps::none(), LogitRows::none);
+  const Calls with = run(settings, Taps::none(), LogitRows::last),
+              without = run(settings, Taps::none(), LogitRows::none);
   for (size_t call = 0; call < 3; ++call) {
     EXPECT_TRUE(without.results[call].last_logits.empty());
     EXPECT_EQ(with.results[call].top1, without.results[call].top1);

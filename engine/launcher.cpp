@@ -21,8 +21,7 @@ Attested Launcher::write_cache(const Site&, CacheCall& c) {
   return kernels::kv_write(stream_, c.rows, c.S, c.width, c.start, c.cache, c.type);
 }
 Attested Launcher::scores(const Site&, ScoresCall c) {
-  return kernels::qk(stream_, c.q, c.k_cache, c.type, c.S, c.start, c.H, c.Hkv, c.Dh, c.out,
-                     tuning_);
+  return kernels::qk(stream_, c.q, c.k_cache, c.type, c.S, c.start, c.H, c.Hkv, c.Dh, c.out, tuning_);
 }
 Attested Launcher::softmax(const Site&, SoftmaxCall c) {
   return kernels::softmax(stream_, c.scores, c.rows, c.columns, c.out, tuning_);

@@ -62,7 +62,8 @@ struct State {
   }
 
   PassContext context() {
-    return {config, settings, modes, weights, frequencies, cache, workspace, stream.get(), *launcher, delivery};
+    return {config, settings,  modes,        weights,   frequencies,
+            cache,  workspace, stream.get(), *launcher, delivery};
   }
 
   void plant(const GgufFile& file) {
@@ -79,8 +80,9 @@ struct State {
     }
     Config other = config;
     other.rope_base = 10000;
-    launcher = std::make_unique<FaultyLauncher>(stream.get(), modes.tuning, std::move(faults), config, weights, cache,
-                                                rope_frequencies(other, file), settings.on_strike);
+    launcher =
+        std::make_unique<FaultyLauncher>(stream.get(), modes.tuning, std::move(faults), config, weights,
+                                         cache, rope_frequencies(other, file), settings.on_strike);
   }
 
   static Floats upload(const std::vector<float>& values) {

@@ -1,6 +1,6 @@
 // Taps: kernels write what is tapped into memory of its own, so that nothing has to be read before the next
-// kernel overwrites it; a copy stream moves it to pinned memory behind an event, and a thread of ours hands it
-// on, all while the kernels go on. What runs and in which order does not change.
+// kernel overwrites it; a copy stream moves it to pinned memory behind an event, and a thread of ours hands
+// it on, all while the kernels go on. What runs and in which order does not change.
 //
 // A call is cut into sections (embed, each layer, the head). A section's memory comes from a ring and is used
 // again when the section has been delivered and the next one, which reads what it left, has been enqueued.
@@ -93,11 +93,11 @@ class TapDelivery {
   kernels::Event began_[2], landed_[2];
   const TapSink* sink_ = nullptr;
   bool proofs_ = false;
-  size_t sections_ = 0;  // begun in this call
+  size_t sections_ = 0;                // begun in this call
   static constexpr size_t kSums = 32;  // of a section: more than it has taps
   kernels::DeviceBuffer<uint64_t> sums_;
   kernels::PinnedBuffer<uint64_t> host_sums_ = kernels::PinnedBuffer<uint64_t>(kSums);
-  uint64_t patterns_ = 0;  // sent so far: seeds
+  uint64_t patterns_ = 0;              // sent so far: seeds
   std::vector<kernels::Event> spare_;  // of sections that are done
 
   std::mutex mutex_;

@@ -6,8 +6,8 @@
 #include <chrono>
 #include <cstring>
 #include <random>
-#include <stdexcept>
 #include <span>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -27,12 +27,11 @@ class TapDeliveryTest : public ::testing::Test {
     delivery_.begin(TapDelivery::aligned(bytes));
     std::byte* const data = delivery_.take(bytes);
     if (before) {  // reads what the last section left, as a layer does
-      kernels::hip_check(hipMemcpyAsync(data, before, static_cast<size_t>(bytes), hipMemcpyDeviceToDevice,
-                                        stream_.get()),
-                         "copy");
-    } else {
       kernels::hip_check(
-          hipMemsetAsync(data, number, static_cast<size_t>(bytes), stream_.get()), "fill");
+          hipMemcpyAsync(data, before, static_cast<size_t>(bytes), hipMemcpyDeviceToDevice, stream_.get()),
+          "copy");
+    } else {
+      kernels::hip_check(hipMemsetAsync(data, number, static_cast<size_t>(bytes), stream_.get()), "fill");
     }
     TapRecord record;
     record.layer = number;

@@ -130,7 +130,7 @@ void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
           fmt::format("{}: {}: {}", draw.text(), probes::name_of(run.status), first_trouble(run)));
     if ((i + 1) % 10 == 0)
       tell(fmt::format("{:>3} of {} clean runs, {} false alarms", i + 1, options.clean,
-                      result.false_alarms.size()));
+                       result.false_alarms.size()));
   }
   std::error_code ignored;
   std::filesystem::remove(model, ignored);

@@ -114,7 +114,8 @@ class Expander {
     const Arm& arm = case_->arm;
     const auto refuse = [&](Stage stage) {
       fail_usage(
-          "probe {} asks for {}, and arm '{}' with attention=fused has no qk, softmax and pv; leave the probe "
+          "probe {} asks for {}, and arm '{}' with attention=fused has no qk, softmax and pv; leave the "
+          "probe "
           "or the stage out, or run the arm with attention=unfused",
           use.use, name_of(stage), arm.name);
     };

@@ -20,9 +20,7 @@ const reference::Config kConfig = {.layers = 3,
                                    .vocabulary = 11,
                                    .context = 6};
 
-Prompt prompt_of(size_t length) {
-  return {fmt::format("p{}", length), "", std::vector<int32_t>(length, 1)};
-}
+Prompt prompt_of(size_t length) { return {fmt::format("p{}", length), "", std::vector<int32_t>(length, 1)}; }
 
 Suite suite_of(std::vector<std::string> phases, std::vector<ProbeUse> uses,
                std::vector<std::string> prompts = {"a"}) {

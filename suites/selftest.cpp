@@ -126,8 +126,8 @@ class Planter {
       how.on_strike = [this](Stage stage, int, int64_t start, int64_t rows) {
         strikes_.insert({std::string(name_of(stage)), start, rows});
       };
-      const auto run = suites::run(
-          suite_with(options_, prompts_, text, fault.is("barrier"), fault.is("host_copy")), how);
+      const auto run =
+          suites::run(suite_with(options_, prompts_, text, fault.is("barrier"), fault.is("host_copy")), how);
       if (!run.interrupted.empty()) out.trouble = run.interrupted.text();
       cells(run, fault, out);
       answer(run, out);

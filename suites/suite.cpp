@@ -239,9 +239,8 @@ Matrix read_matrix(const toml::node& node, const Suite& suite) {
 
 void read_settings(Reader& reader, Arm& arm) {
   for (const auto& choice : engine::choices())
-    reader.with(choice.name, [&](const toml::node& node) {
-      arm.set(choice.name, Reader::text_of(node, choice.name));
-    });
+    reader.with(choice.name,
+                [&](const toml::node& node) { arm.set(choice.name, Reader::text_of(node, choice.name)); });
 }
 
 // [engine]: an arm without a name.
@@ -382,13 +381,11 @@ std::string Arm::get(std::string_view setting) const {
   if (setting == "unit") return unit;
   if (setting == "shape") return shape;
   const auto found = engine.find(std::string(setting));
-  return found != engine.end() ? found->second
-                               : std::string(engine::find_choice(setting).default_value());
+  return found != engine.end() ? found->second : std::string(engine::find_choice(setting).default_value());
 }
 
 bool Arm::lacks(Stage stage) const {
-  return get("attention") == "fused" &&
-         (stage == Stage::qk || stage == Stage::softmax || stage == Stage::pv);
+  return get("attention") == "fused" && (stage == Stage::qk || stage == Stage::softmax || stage == Stage::pv);
 }
 
 std::string Suite::set_by(const std::string& setting) const {

@@ -32,8 +32,8 @@ namespace greta::suites {
 
 struct Arm {
   std::string name;
-  std::string unit = "auto";   // mfma | valu | auto
-  std::string shape = "auto";  // gemm | gemv | auto
+  std::string unit = "auto";                  // mfma | valu | auto
+  std::string shape = "auto";                 // gemm | gemv | auto
   std::map<std::string, std::string> engine;  // the other settings of engine/choices.hpp that it names
   std::vector<std::string>
       prompts;  // empty: all of the suite's; also when the command line has replaced those

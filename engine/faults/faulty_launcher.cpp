@@ -28,8 +28,8 @@ int64_t heads_of(Stage stage, const Config& c) {
 
 }  // namespace
 
-FaultyLauncher::FaultyLauncher(hipStream_t stream, kernels::Tuning tuning, std::vector<Fault> faults, const Config& config,
-                               const Weights& weights, const Cache& cache,
+FaultyLauncher::FaultyLauncher(hipStream_t stream, kernels::Tuning tuning, std::vector<Fault> faults,
+                               const Config& config, const Weights& weights, const Cache& cache,
                                std::vector<float> frequencies_of_base_10000,
                                decltype(Settings::on_strike) on_strike)
     : Launcher(stream, tuning),
@@ -90,16 +90,14 @@ const float* FaultyLauncher::as_f32(const std::string& name, const void* cache, 
                                     int64_t rows, int64_t width) {
   if (type == kernels::CacheType::f32) return static_cast<const float*>(cache);
   float* const out = scratch(name, rows * width);
-  const auto packed =
-      type == kernels::CacheType::f16 ? kernels::WeightType::f16 : kernels::WeightType::bf16;
+  const auto packed = type == kernels::CacheType::f16 ? kernels::WeightType::f16 : kernels::WeightType::bf16;
   kernels::dequant(stream_, {cache, packed, rows, width}, out);
   return out;
 }
 
 const float* FaultyLauncher::rounded(const std::string& name, const float* x, kernels::Operand operand,
                                      int64_t rows, int64_t width) {
-  const auto type =
-      operand == kernels::Operand::f16 ? kernels::CacheType::f16 : kernels::CacheType::bf16;
+  const auto type = operand == kernels::Operand::f16 ? kernels::CacheType::f16 : kernels::CacheType::bf16;
   float* const halves = scratch(name + " halves", rows * width);
   kernels::kv_write(stream_, x, rows, width, 0, halves, type);
   return as_f32(name, halves, type, rows, width);
@@ -395,9 +393,8 @@ Attested FaultyLauncher::attend(const Site& site, AttendCall c) {
     return of;
   };
   const bool strikes = std::any_of(faults_.begin(), faults_.end(), [&](const Fault& fault) {
-    return std::any_of(std::begin(kInside), std::end(kInside), [&](Stage stage) {
-      return fault.strikes(at(stage)) && matters(fault, at(stage));
-    });
+    return std::any_of(std::begin(kInside), std::end(kInside),
+                       [&](Stage stage) { return fault.strikes(at(stage)) && matters(fault, at(stage)); });
   });
   if (!strikes) return ran;
   const int64_t width = c.Hkv * c.Dh;

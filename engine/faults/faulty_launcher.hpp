@@ -18,8 +18,9 @@ namespace greta::engine::inline GRETA_MACHINE {
 class FaultyLauncher final : public Launcher {
  public:
   // The references outlive the launcher. Error (usage): a fault of a layer or head that the model has not.
-  FaultyLauncher(hipStream_t, kernels::Tuning, std::vector<Fault> faults, const Config&, const Weights&, const Cache&,
-                 std::vector<float> frequencies_of_base_10000, decltype(Settings::on_strike) on_strike);
+  FaultyLauncher(hipStream_t, kernels::Tuning, std::vector<Fault> faults, const Config&, const Weights&,
+                 const Cache&, std::vector<float> frequencies_of_base_10000,
+                 decltype(Settings::on_strike) on_strike);
   ~FaultyLauncher() override;
 
   kernels::Attested embed(const Site&, EmbedCall) override;
