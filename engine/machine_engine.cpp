@@ -158,6 +158,7 @@ class MachineEngine final : public OnMachine {
 };
 
 void MachineEngine::reset() {
+  state_->use_machine();
   state_->cache.length = 0;
   // A row that nobody wrote must not look like one of the last prompt's.
   for (auto* buffers : {&state_->cache.keys, &state_->cache.values})
