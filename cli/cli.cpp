@@ -23,6 +23,7 @@ constexpr std::array<Command, 13> kCommands = {{
     {"run", "run a suite: engine beside reference, a verdict for every stage", run_suite},
     {"explain", "why the stages that failed in a run are wrong, when that can be proved", explain},
     {"report", "make the reports of a run again, in the languages asked for", report},
+    {"bench", "what an engine does in a second", bench},
     {"selftest", "plant every known fault and see whether it is found, placed and named", selftest},
     {"list", "what there is: probes, stages, suites, faults, prompts, presets", list},
     {"model make", "synthesise a Llama model as a GGUF file", model_make},

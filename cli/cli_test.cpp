@@ -103,6 +103,11 @@ TEST_F(Cli, WrongNamesHaveANearestRightOne) {
                  "greta run: unknown value of --quant 'q4_k_n'; did you mean 'q4_k_m'?");
   expect_refusal({"run", "--wave", "63"}, 2, "greta run: unknown value of --wave '63'; did you mean '64'?");
   expect_refusal({"run", "--seed", "x"}, 2, "greta run: --seed wants");
+  expect_refusal({"run", "--attention", "fuesd"}, 2,
+                 "greta run: unknown attention 'fuesd'; did you mean 'fused'?");
+  expect_refusal({"bench", "--kv", "fp16"}, 2, "greta bench: unknown kv 'fp16'; did you mean 'f16'?");
+  expect_refusal({"selftest", "--fusoin", "on"}, 2,
+                 "greta selftest: unknown flag '--fusoin'; did you mean '--fusion'?");
   expect_refusal({"list", "stage"}, 2, "greta list: unknown value of TOPIC 'stage'; did you mean 'stages'?");
   expect_refusal({"model", "make", "--preset", "tinny", "-o", in_folder("x.gguf")}, 2,
                  "greta model make: unknown value of --preset 'tinny'; did you mean 'tiny'?");
@@ -309,11 +314,43 @@ TEST_F(Cli, OutputDirectories) {
   fs::permissions(folder_ / "locked", fs::perms::owner_all);
 }
 
+TEST_F(Cli, SettingsOfTheEngineAreFlagsOfEveryArm) {
+  const auto run = [&](const std::vector<std::string>& flags, const std::string& out) {
+    std::vector<std::string> words = {"run",          "smoke.toml", "--out",
+                                      in_folder(out), "--cache",    in_folder("cache")};
+    words[1] = in_folder("two.toml");
+    words.insert(words.end(), flags.begin(), flags.end());
+    return greta(words);
+  };
+  std::ofstream(in_folder("two.toml"))
+      << "model = \"tiny\"\nprompts = [\"tokens:1,2,3\"]\nphases = [\"decode0\"]\n"
+         "[[arm]]\nname = \"valu\"\nunit = \"valu\"\n[[arm]]\nname = \"mfma\"\n"
+         "unit = \"mfma\"\n[[probe]]\nuse = \"stage_parity\"\n";
+  const Outcome both = run({"--tuning", "plain"}, "both");
+  EXPECT_EQ(both.code, 0) << both.err << both.out;
+  EXPECT_THAT(both.out, AllOf(HasSubstr("valu"), HasSubstr("mfma")));
+  const Outcome one = run({"--unit", "valu"}, "one");
+  EXPECT_EQ(one.code, 0) << one.err << one.out;
+  EXPECT_THAT(one.err, HasSubstr("arm 'mfma' is left out: with unit=valu it is arm 'valu'"));
+  const Outcome graph = run({"--graph", "on"}, "graph");
+  EXPECT_EQ(graph.code, 2) << graph.out;
+  EXPECT_THAT(graph.err, HasSubstr("graph=on: the host machine captures no graphs"));
+}
+
+TEST_F(Cli, BenchPrintsALineAFigure) {
+  const Outcome outcome = greta({"bench", "--model", "tiny", "--prompt-tokens", "9", "--decode", "8",
+                                 "--repeat", "2", "--taps", "--fusion", "on", "--cache", in_folder("cache")});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  for (const char* text : {"# host machine", "copy\t", "prefill 9\t", "tokens/s\t",
+                           "decode after 9 (launches)\t", "all taps over none\t"})
+    EXPECT_THAT(outcome.out, HasSubstr(text));
+}
+
 TEST_F(Cli, ListComesFromTheRegistries) {
   const Outcome all = greta({"list"});
   EXPECT_EQ(all.code, 0) << all.err;
   for (const char* text : {"stage_parity", "phase_parity", "tap_neutrality", "softmax", "acceptance",
-                           "p6_long", "mini", "q4_k_m"})
+                           "p6_long", "mini", "q4_k_m", "unfused|fused"})
     EXPECT_THAT(all.out, HasSubstr(text));
   EXPECT_THAT(greta({"list", "stages"}).out,
               AllOf(StartsWith("stages\n"), HasSubstr("kq_soft_max-L"), Not(HasSubstr("p6_long"))));

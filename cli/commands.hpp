@@ -17,6 +17,7 @@ int accept(const CommandLine&, Streams&);
 int compare(const CommandLine&, Streams&);
 int selftest(const CommandLine&, Streams&);
 int reference(const CommandLine&, Streams&);
+int bench(const CommandLine&, Streams&);
 int doctor(const CommandLine&, Streams&);
 
 }  // namespace greta::cli

@@ -12,6 +12,7 @@
 #include "datasets/prompts.hpp"
 #include "datasets/stage.hpp"
 #include "datasets/synthesise.hpp"
+#include "engine/choices.hpp"
 #include "probes/probe.hpp"
 #include "reports/verdicts_schema.hpp"
 #include "suites/suite.hpp"
@@ -92,16 +93,26 @@ std::string list_faults() {
          "(q.prefill.weight_layout=col,\n  gemm.tile_store=transposed@rows>32, kv.layer_base=0)\n";
 }
 
+std::string list_settings() {
+  std::string text;
+  for (const auto& choice : engine::choices())
+    text += fmt::format("  {:<14} {:<24} {}\n", choice.name, choice.values, choice.doc);
+  return text +
+         "  keys of an [[arm]] and of the table [engine] of a suite, flags of greta run; the first value is "
+         "the default\n";
+}
+
 std::string schema() { return std::string(embedded::verdicts_schema()); }
 
 struct Topic {
   std::string_view name;
   std::string (*text)();
 };
-constexpr std::array<Topic, 6> kTopics = {{{"probes", list_probes},
+constexpr std::array<Topic, 7> kTopics = {{{"probes", list_probes},
                                            {"stages", list_stages},
                                            {"suites", list_suites},
                                            {"faults", list_faults},
+                                           {"settings", list_settings},
                                            {"prompts", list_prompts},
                                            {"presets", list_presets}}};
 
@@ -109,7 +120,7 @@ constexpr std::array<Topic, 6> kTopics = {{{"probes", list_probes},
 
 int list(const CommandLine& line, Streams& streams) {
   const Options flags(
-      "greta list [probes|stages|suites|faults|prompts|presets|schema]",
+      "greta list [probes|stages|suites|faults|settings|prompts|presets|schema]",
       "What there is; without a topic, all of it. schema, which has to be asked for: the JSON schema of "
       "verdicts.json.",
       0, 1);

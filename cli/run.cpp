@@ -11,6 +11,7 @@
 #include "cli/arm_models.hpp"
 #include "cli/artefacts.hpp"
 #include "cli/commands.hpp"
+#include "cli/engine_flags.hpp"
 #include "cli/environment.hpp"
 #include "cli/looks.hpp"
 #include "cli/model_cache.hpp"
@@ -52,8 +53,6 @@ Options options() {
       .flag("only", "KEY", "just the comparisons whose key matches: a substring, or a glob")
       .flag("out,o", "DIR", "output directory (default: runs/SUITE-TIME); of several suites: their parent")
       .flag("force,f", "", "overwrite a run that is in the output directory")
-      .flag("device", "DEVICE",
-            "where the engine runs: host (default), hip (the first card), hip:N, a list of these, or hip:all")
       .flag("wave", "64|32", "wave size of the host machine (default 64)")
       .flag("threads,j", "N", "workers (default: all cores)")
       .flag("order-seed", "N", "permutes the order in which the host machine runs lanes")
@@ -62,6 +61,8 @@ Options options() {
             "also trace.jsonl, the trace as text (large): greta trace export makes it later, too")
       .flag("cache", "DIR",
             "where synthesised models are kept (default: $XDG_CACHE_HOME/greta or ~/.cache/greta)");
+  add_devices_flag(options);
+  add_engine_flags(options);
   add_output_flags(options);
   add_look_flags(options);
   add_language_flag(options);
@@ -279,6 +280,7 @@ int run_suite(const CommandLine& line, Streams& streams) {
     return 0;
   }
   run_options(given, line);  // a wrong flag is told before a suite is read
+  engine_settings(given);
   check_output_flags(given);
   looks_of(given, streams);
   languages_of(given);

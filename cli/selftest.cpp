@@ -8,6 +8,7 @@
 #include <random>
 
 #include "cli/commands.hpp"
+#include "cli/engine_flags.hpp"
 #include "cli/model_cache.hpp"
 #include "cli/options.hpp"
 #include "datasets/error.hpp"
@@ -38,6 +39,8 @@ Options options() {
       .flag("out,o", "DIR", "output directory (default: runs/selftest)")
       .flag("cache", "DIR",
             "where synthesised models are kept (default: $XDG_CACHE_HOME/greta or ~/.cache/greta)");
+  add_device_flag(options);
+  add_engine_flags(options);
   return options;
 }
 
@@ -62,6 +65,8 @@ int selftest(const CommandLine& line, Streams& streams) {
   suites::SelftestOptions how;
   how.seed = given.seed("seed").value_or(std::random_device()());
   how.faults = given.texts("fault");
+  how.device = given.text("device", "host");
+  how.engine = engine_settings(given);
   how.every_stage = given.has("every-stage");
   how.clean = static_cast<int>(given.number("clean", 1, 1000000).value_or(0));
   const std::string directory = given.text("out", "runs/selftest");

@@ -5,34 +5,48 @@
 #include <algorithm>
 #include <ostream>
 
+#include "cli/engine_flags.hpp"
 #include "cli/environment.hpp"
 #include "cli/suite_files.hpp"
 #include "datasets/error.hpp"
 #include "datasets/nearest.hpp"
+#include "engine/choices.hpp"
 #include "engine/faults/fault.hpp"
 #include "probes/probe.hpp"
 
 namespace greta::cli {
 namespace {
 
+// What flags and variables ask of the engine, in every arm; a flag goes before a variable.
+std::map<std::string, std::string> forced_settings(const Given& given) {
+  std::map<std::string, std::string> out;
+  if (const auto unit = variable(kForceRoute); !unit.empty()) out["unit"] = unit;
+  if (const auto shape = variable(kForceGemm); !shape.empty()) out["shape"] = shape;
+  for (const auto& [name, value] : engine_settings(given)) out[name] = value;
+  return out;
+}
+
 // Arms that are then no different from an earlier one are dropped.
-void force_routes(suites::Suite& suite, std::ostream& err) {
-  const std::string unit = variable(kForceRoute), shape = variable(kForceGemm);
-  if (unit.empty() && shape.empty()) return;
+void force_settings(suites::Suite& suite, const Given& given, std::ostream& err) {
+  const auto forced = forced_settings(given);
+  if (forced.empty()) return;
+  std::string text;
+  for (const auto& [name, value] : forced) text += (text.empty() ? "" : " ") + name + "=" + value;
   std::vector<suites::Arm> kept;
   for (auto arm : suite.arms) {
-    if (!unit.empty()) arm.unit = unit;
-    if (!shape.empty()) arm.shape = shape;
+    for (const auto& [name, value] : forced) arm.set(name, value);
     const auto same = std::find_if(kept.begin(), kept.end(), [&](const auto& other) {
-      return other.unit == arm.unit && other.shape == arm.shape && other.faults == arm.faults &&
-             other.keys_window == arm.keys_window && other.quant == arm.quant && other.seed == arm.seed &&
-             (other.prompts.empty() || other.prompts == arm.prompts);
+      return std::all_of(
+                 engine::choices().begin(), engine::choices().end(),
+                 [&](const auto& choice) { return other.get(choice.name) == arm.get(choice.name); }) &&
+             other.faults == arm.faults && other.keys_window == arm.keys_window && other.quant == arm.quant &&
+             other.seed == arm.seed && (other.prompts.empty() || other.prompts == arm.prompts);
     });
     if (same == kept.end())
       kept.push_back(arm);
     else
-      err << fmt::format("greta run: arm '{}' is left out: with unit={} shape={} it is arm '{}'\n", arm.name,
-                         arm.unit, arm.shape, same->name);
+      err << fmt::format("greta run: arm '{}' is left out: with {} it is arm '{}'\n", arm.name, text,
+                         same->name);
   }
   suite.arms = std::move(kept);
 }
@@ -84,7 +98,6 @@ void set_option(suites::Suite& suite, std::string_view name, const std::string& 
 }
 
 void obey_variables(suites::Suite& suite, std::ostream& err) {
-  force_routes(suite, err);
   keep_prompt(suite, err);
   if (const auto layer = variable(kAttnLayer); !layer.empty()) {
     suite.layers = {std::stoi(layer)};
@@ -112,6 +125,7 @@ suites::Suite suite_with_settings(const std::string& name, const Given& given, s
       engine::Fault::parse(fault);  // a typo is told before a model is made
       arm.faults.push_back(fault);
     }
+  force_settings(suite, given, err);
   obey_variables(suite, err);
   return suite;
 }

@@ -26,6 +26,9 @@ ForwardResult Engine::forward(std::span<const int32_t> tokens, LogitRows rows, c
   return machine_->forward(tokens, rows, taps, sink);
 }
 
+int64_t Engine::decode_weight_bytes() const { return machine_->decode_weight_bytes(); }
+double Engine::copy_rate() { return machine_->copy_rate(); }
+
 void Engine::tap_weights(const TapSink& sink) { machine_->tap_weights(sink); }
 
 }  // namespace greta::engine

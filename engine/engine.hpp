@@ -24,6 +24,10 @@ enum class Shape { automatic, gemm, gemv };  // tiled for many rows, or a row at
 Unit parse_unit(std::string_view);           // Error (usage) with the nearest right name
 Shape parse_shape(std::string_view);
 std::string parse_matrix_unit(std::string_view);  // of the host machine; the name itself
+enum class Operand { f16, bf16 };                 // what a matrix unit multiplies
+enum class Tuning { automatic, plain, wide };     // plain: as the host machine likes it; wide: as cards do
+enum class Attention { unfused, fused };  // fused: no scores in memory, so no stages qk, softmax and pv
+enum class Toggle { automatic, off, on };
 
 // "host", "hip", "hip:1", a list "hip:0,hip:1", or "hip:all": one device each. Errors as Engine's for
 // hip:all; (usage) the host machine or a device twice in a list.
@@ -31,8 +35,15 @@ std::vector<std::string> parse_devices(const std::string& list);
 
 struct Settings {
   std::string device = "host";  // host, hip (the first card) or hip:N
+  // What suites and flags choose by name (choices.hpp).
   Unit unit = Unit::automatic;
   Shape shape = Shape::automatic;
+  Operand operand = Operand::f16;
+  Tuning tuning = Tuning::automatic;
+  Attention attention = Attention::unfused;
+  DType kv = DType::f32;               // what the KV cache holds
+  Toggle fusion = Toggle::automatic;   // calls of one row: one kernel for several stages. auto: on a card
+  Toggle graph = Toggle::automatic;    // calls of one row without taps: a captured graph. auto: on a card
   int wave = 64;                       // host machine: 64 or 32
   int threads = 0;                     // host machine: workers, 0 = all cores
   std::string matrix_unit = "ieee";    // host machine: ieee, cdna2, cdna3 or hopper (docs/contracts.md)
@@ -42,10 +53,13 @@ struct Settings {
       faults;  // planted (faults/fault.hpp has the grammar); none in an engine that ships
   // Told of each launch that a fault spoils, so that a self-test knows where one was at work.
   std::function<void(Stage, int layer, int64_t start, int64_t rows)> on_strike;
-  bool poison = true;  // fill outputs with NaN before each kernel, so that an unwritten element is seen
+  // Fill outputs with NaN before the kernels, so that an unwritten element is seen: on the host machine in
+  // every call, on a card in calls with taps.
+  bool poison = true;
 };
 
-// One tensor as it was when its kernel had finished. Delivered in order, from the stream's thread.
+// One tensor as it was when its kernel had finished. Delivered in the program's order, from a thread of the
+// engine's.
 struct TapRecord {
   std::optional<Stage> stage;  // empty: a weight, named by `weight`
   std::string weight;
@@ -77,12 +91,15 @@ struct Taps {
   bool wants(Stage, int layer) const;
 };
 
-// How many rows of logits a forward pass computes: a server needs the last one, a check needs them all.
-enum class LogitRows { last, all };
+// How many rows of logits a forward pass computes: a server needs the last one, a check needs them all. none:
+// the last one, of which the caller wants the top-1 alone.
+enum class LogitRows { none, last, all };
 
 struct ForwardResult {
-  std::vector<float> last_logits;  // [V], of the last row
+  std::vector<float> last_logits;  // [V], of the last row; empty with LogitRows::none
   int32_t top1 = -1;               // by the argmax kernel
+  double engine_seconds = 0;       // on the device, from the first kernel to the last; taps come later
+  std::string launched;            // "launches", or the graph that ran: "graph of 512 positions"
 };
 
 class Engine {
@@ -106,6 +123,11 @@ class Engine {
   // been delivered.
   ForwardResult forward(std::span<const int32_t> tokens, LogitRows rows, const Taps& taps,
                         const TapSink& sink);
+
+  // What a step of decode reads of the weights, in bytes: all of them but the embedding's other rows.
+  int64_t decode_weight_bytes() const;
+  // Bytes read and written a second by a copy in device memory, larger than any cache: a ceiling.
+  double copy_rate();
 
   // The engine's own dequantised view of every weight, computed by its kernels, one record a tensor.
   void tap_weights(const TapSink& sink);

@@ -1,7 +1,10 @@
 // One forward pass: the chain of kernels from token ids to logits, each output poisoned before and tapped
-// after its kernel.
+// after its kernel. forward.cpp has the pass a kernel a stage; forward_fused.cpp has calls of one row with a
+// kernel for several.
 #pragma once
 
+#include <array>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -9,6 +12,7 @@
 #include "engine/config.hpp"
 #include "engine/engine.hpp"
 #include "engine/launcher.hpp"
+#include "engine/modes.hpp"
 #include "engine/tap.hpp"
 #include "engine/weights.hpp"
 #include "kernels/hip/checked.hpp"
@@ -19,61 +23,110 @@ using Floats = kernels::DeviceBuffer<float>;
 
 // Keys and values of every position so far, one pair of [context, Hkv, Dh] buffers a layer.
 struct Cache {
-  std::vector<Floats> keys, values;
+  std::vector<kernels::DeviceBuffer<std::byte>> keys, values;
+  kernels::CacheType type = kernels::CacheType::f32;
   int length = 0;
 };
 
-// Activations of one call; grown when a call is larger than any before it.
+// Outputs of one call that are not tapped, a buffer a stage; grown when a call is larger than any before it.
 struct Workspace {
-  int64_t rows = 0, positions = 0;  // capacity, in S and in T
-  kernels::DeviceBuffer<int32_t> tokens, token_positions, top1;
-  Floats x, norm, q, k, v, q_rope, k_rope, scores, weights, pv, wo, residual, gate, up, act, down, logits;
+  std::array<Floats, kStageCount> outputs;
+  kernels::DeviceBuffer<int32_t> ids;  // tokens, then their positions
+  kernels::DeviceBuffer<int32_t> top1 = kernels::DeviceBuffer<int32_t>(1);
+  kernels::DeviceBuffer<uint64_t> argmax_keys =
+      kernels::DeviceBuffer<uint64_t>(static_cast<size_t>(kernels::kArgmaxBlocks));
+  Floats parts;  // of split attention
+  kernels::PinnedBuffer<int32_t> host_ids;
+  int growths = 0;  // a captured graph holds addresses: it lasts as long as they do
+
+  float* output(Stage, int64_t floats);
+  float* attention_parts(int64_t floats);
+  void reserve_ids(int64_t rows);
+};
+
+// What all passes of an engine share; it outlives them.
+struct PassContext {
+  const Config& config;
+  const Settings& settings;
+  const Modes& modes;
+  const Weights& weights;
+  const Floats& frequencies;
+  Cache& cache;
+  Workspace& workspace;
+  hipStream_t stream;
+  Launcher& launcher;
+  TapDelivery& delivery;
 };
 
 class ForwardPass {
  public:
-  // The references outlive the pass. `start` is where the tokens' positions begin.
-  ForwardPass(const Config&, const Settings&, const Weights&, const Floats& frequencies, Cache&, Workspace&,
-              hipStream_t, Launcher&, const Taps&, TapDelivery&, std::span<const int32_t> tokens, LogitRows);
-  // Enqueues the whole pass; the stream is not synchronised.
+  // Stands behind what the cache holds. `tokens` and `taps` outlive the pass.
+  ForwardPass(const PassContext&, const Taps& taps, std::span<const int32_t> tokens, LogitRows);
+  // Tokens and positions to the device.
+  void upload();
+  // Enqueues the kernels; neither allocates nor waits once a pass of the same sizes has run (reserve()).
   void enqueue();
-  // Row of last_logits in the logits buffer.
-  int64_t last_row() const { return logit_rows_ - 1; }
+  // Whatever an untapped pass of one row needs, so that it can be captured.
+  void reserve();
+  // The last row's logits, after enqueue().
+  const float* last_logits() const { return logits_ + (logit_rows_ - 1) * c_.vocabulary; }
+  // What its taps take.
+  TapDelivery::Call tapped_call() const;
+  // The positions that attention over a cache of T is sized for: few sizes, so that few graphs are captured.
+  static int64_t capacity(int64_t T);
 
  private:
-  void upload();
+  using Stages = std::span<const Stage>;
+  int64_t section_bytes(Stages, int layer) const;
+  template <typename Enqueue>
+  void section(Stages, int layer, Enqueue&&);
+
+  void embed();
+  void layer(int index);
   void attention(int index);
+  float* unfused_attention(int index, const float* q, const void* keys, const void* values);
+  float* fused_attention(int index, const float* q, const void* keys, const void* values);
   void feed_forward(int index);
   void head();
+  // forward_fused.cpp: one row.
+  void fused_layer(int index);
+  void fused_attention_block(int index);
+  void fused_feed_forward(int index);
+  void fused_head();
 
   std::vector<int64_t> shape(Stage) const;
+  int64_t floats(Stage) const;
   Site site(Stage stage, int layer) const { return {stage, layer, S_, T_, start_}; }
-  // Poison the output, run, tap: the life of every stage.
+  bool tapped(Stage, int layer) const;
+  // Where the stage's kernel writes: memory of its own where it is tapped, poisoned.
+  float* output(Stage, int layer);
+  float* optional_output(Stage, int layer);  // null where it is not tapped
+  // Output, run, tap: the life of every stage.
   template <typename Launch>
-  void run(Stage stage, int layer, const Floats& out, Launch&& launch);
-  void tap(Stage stage, int layer, const float* data, const kernels::Attested& ran);
-  void norm(Stage, int layer, const float* x, const LoadedWeight& weight, int64_t rows);
-  void add(Stage, int layer, const Floats& stream, const Floats& branch, const Floats& out);
-  kernels::Attested product(const Site&, const LoadedWeight& w, const float* x, int64_t rows,
-                            const Floats& out);
+  float* run(Stage stage, int layer, Launch&& launch);
+  void tap(Stage stage, int layer, const void* data, const kernels::Attested& ran);
+  float* norm(Stage, int layer, const float* x, const LoadedWeight& weight, int64_t rows);
+  float* product(Stage, int layer, const LoadedWeight& w, const float* x, int64_t rows);
+  float* rope(Stage, int layer, const float* x, int64_t heads);
+  float* add(Stage, int layer, const float* stream, const float* branch);
   // Returns what attention reads.
-  const float* write_cache(Stage, int layer, const Floats& rows, const Floats& cache);
+  const void* write_cache(Stage, int layer, const float* rows, void* cache);
+  void tap_cache(Stage, int layer, const void* own, const void* read, const kernels::Attested& ran);
 
+  const PassContext& context_;
   const Config& c_;
-  const Settings& settings_;
-  const Weights& weights_;
-  const Floats& frequencies_;
-  Cache& cache_;
+  const Modes& modes_;
   Workspace& ws_;
   hipStream_t stream_;
   Launcher& launcher_;
   const Taps& taps_;
   TapDelivery& delivery_;
   std::span<const int32_t> tokens_;
+  bool any_tap_, poison_;
   int64_t start_, S_, T_, logit_rows_;
   std::vector<int32_t> positions_, cache_positions_;
+  const int32_t *device_tokens_ = nullptr, *device_positions_ = nullptr;
+  float *x_ = nullptr, *logits_ = nullptr;  // the residual stream; what the head left
 };
-
-void reserve(Workspace&, const Config&, int64_t rows, int64_t positions, int64_t logit_rows);
 
 }  // namespace greta::engine::inline GRETA_MACHINE

@@ -42,11 +42,14 @@ struct RopeCall {
 struct CacheCall {
   const float* rows;
   int64_t S, width, start;
-  float* cache;       // this layer's
-  const float* read;  // what attention will read afterwards
+  kernels::CacheType type;
+  void* cache;       // this layer's
+  const void* read;  // what attention will read afterwards
 };
 struct ScoresCall {
-  const float *q, *k_cache;
+  const float* q;
+  const void* k_cache;
+  kernels::CacheType type;
   int64_t S, start, H, Hkv, Dh;
   float* out;
 };
@@ -56,8 +59,23 @@ struct SoftmaxCall {
   float* out;
 };
 struct ValuesCall {
-  const float *p, *v_cache;
+  const float* p;
+  const void* v_cache;
+  kernels::CacheType type;
   int64_t S, T, H, Hkv, Dh;
+  float* out;
+};
+// qk, softmax and pv at once. One row: split along the cache, with positions and the workspace.
+struct AttendCall {
+  const float* q;
+  const void *k_cache, *v_cache;
+  kernels::CacheType type;
+  kernels::Tuning tuning;
+  kernels::Operand operand;
+  int64_t S, start, H, Hkv, Dh;
+  const int32_t* positions;
+  int64_t capacity;
+  float* workspace;
   float* out;
 };
 struct AddCall {
@@ -73,7 +91,7 @@ struct GateCall {
 
 class Launcher {
  public:
-  explicit Launcher(hipStream_t stream) : stream_(stream) {}
+  Launcher(hipStream_t stream, kernels::Tuning tuning) : stream_(stream), tuning_(tuning) {}
   virtual ~Launcher() = default;
 
   virtual kernels::Attested embed(const Site&, EmbedCall);
@@ -84,6 +102,7 @@ class Launcher {
   virtual kernels::Attested scores(const Site&, ScoresCall);
   virtual kernels::Attested softmax(const Site&, SoftmaxCall);
   virtual kernels::Attested values(const Site&, ValuesCall);
+  virtual kernels::Attested attend(const Site&, AttendCall);
   virtual kernels::Attested add(const Site&, AddCall);
   virtual kernels::Attested gate(const Site&, GateCall);
   // Whether the caller waits for the copy of the logits before it reads them.
@@ -91,6 +110,7 @@ class Launcher {
 
  protected:
   hipStream_t stream_;
+  kernels::Tuning tuning_;  // of the kernels that have no route
 };
 
 }  // namespace greta::engine::inline GRETA_MACHINE

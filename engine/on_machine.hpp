@@ -24,6 +24,8 @@ class OnMachine {
   virtual std::string model_digest() const = 0;
   virtual ForwardResult forward(std::span<const int32_t> tokens, LogitRows rows, const Taps& taps,
                                 const TapSink& sink) = 0;
+  virtual int64_t decode_weight_bytes() const = 0;
+  virtual double copy_rate() = 0;
   virtual void tap_weights(const TapSink& sink) = 0;
 };
 

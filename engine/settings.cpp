@@ -2,35 +2,27 @@
 #include <algorithm>
 
 #include "datasets/error.hpp"
-#include "datasets/nearest.hpp"
-#include "engine/engine.hpp"
+#include "engine/choices.hpp"
 #include "engine/on_machine.hpp"
-#include "kernels/hip/host_unit.hpp"
 
 namespace greta::engine {
 
 Unit parse_unit(std::string_view name) {
-  if (name == "auto") return Unit::automatic;
-  if (name == "valu") return Unit::valu;
-  if (name == "mfma") return Unit::mfma;
-  const std::vector<std::string> names = {"auto", "valu", "mfma"};
-  throw Error(ExitCode::usage, unknown_name("unit", name, names));
+  Settings settings;
+  choose(settings, "unit", name);
+  return settings.unit;
 }
 
 Shape parse_shape(std::string_view name) {
-  if (name == "auto") return Shape::automatic;
-  if (name == "gemm") return Shape::gemm;
-  if (name == "gemv") return Shape::gemv;
-  const std::vector<std::string> names = {"auto", "gemm", "gemv"};
-  throw Error(ExitCode::usage, unknown_name("shape", name, names));
+  Settings settings;
+  choose(settings, "shape", name);
+  return settings.shape;
 }
 
 std::string parse_matrix_unit(std::string_view name) {
-  kernels::host::MatrixUnit unit{};
-  if (kernels::host::find_matrix_unit(name, unit)) return std::string(name);
-  const std::vector<std::string> names(std::begin(kernels::host::kMatrixUnits),
-                                       std::end(kernels::host::kMatrixUnits));
-  throw Error(ExitCode::usage, unknown_name("matrix unit", name, names));
+  Settings settings;
+  choose(settings, "matrix_unit", name);
+  return settings.matrix_unit;
 }
 
 std::vector<std::string> parse_devices(const std::string& list) {

@@ -1,6 +1,8 @@
-// qk, softmax and pv against loops in f64: any heads, any head size, masks.
+// qk, softmax and pv against loops in f64: any heads, any head size, masks, caches of each type, both
+// tunings.
 #include <gtest/gtest.h>
 
+#include "kernels/test_cache.hpp"
 #include "kernels/test_machine.hpp"
 
 namespace greta::kernels::test {
@@ -12,34 +14,48 @@ struct Heads {
 constexpr Heads kCases[] = {
     {1, 0, 1, 1, 2}, {5, 3, 4, 1, 18}, {1, 70, 8, 2, 32}, {37, 0, 6, 3, 46}, {2, 9, 3, 3, 100}};
 
+// Every tuning with every type of cache.
+struct Variant {
+  Tuning tuning;
+  CacheType type;
+};
+constexpr Variant kVariants[] = {{Tuning::plain, CacheType::f32},  {Tuning::wide, CacheType::f32},
+                                 {Tuning::plain, CacheType::f16},  {Tuning::wide, CacheType::f16},
+                                 {Tuning::plain, CacheType::bf16}, {Tuning::wide, CacheType::bf16}};
+
 TEST(Qk, EveryScoreWithinItsBound) {
   SEEDED;
   std::mt19937_64 random = generator();
   for (const auto& [S, start, H, Hkv, Dh] : kCases) {
-    const int64_t T = start + S, per = H / Hkv;
-    const std::vector<float> q = activations(random, S * H, Dh), k = activations(random, T * Hkv, Dh);
-    const float scale = static_cast<float>(1 / std::sqrt(static_cast<double>(Dh)));
-    const DeviceArray<float> device_q(q), device_k(k);
-    for (const Outcome& run : run_everywhere(static_cast<size_t>(S * H * T), [&](float* out) {
-           return qk(nullptr, device_q.data(), device_k.data(), S, start, H, Hkv, Dh, out);
-         })) {
-      const double chain = contract_value(run.attested.contract, "chain");
-      EXPECT_EQ(chain, (Dh + 15) / 16 + 4);
-      for (int64_t i = 0; i < S * H * T; ++i) {
-        const int64_t t = i % T, h = i / T % H, s = i / T / H;
-        const float got = run.out[static_cast<size_t>(i)];
-        if (t > start + s) {
-          ASSERT_EQ(got, -INFINITY) << "s=" << s << " t=" << t;
-          continue;
+    for (const auto& [tuning, type] : kVariants) {
+      const int64_t T = start + S, per = H / Hkv;
+      const std::vector<float> q = activations(random, S * H, Dh);
+      const Cache cache(type, activations(random, T * Hkv, Dh));
+      const std::vector<float>& k = cache.values();
+      const float scale = static_cast<float>(1 / std::sqrt(static_cast<double>(Dh)));
+      const DeviceArray<float> device_q(q);
+      for (const Outcome& run : run_everywhere(static_cast<size_t>(S * H * T), [&](float* out) {
+             return qk(nullptr, device_q.data(), cache.data(), type, S, start, H, Hkv, Dh, out, tuning);
+           })) {
+        const double chain = contract_value(run.attested.contract, "chain");
+        EXPECT_EQ(chain, tuning == Tuning::plain ? (Dh + 15) / 16 + 4 : 32 + (Dh + 31) / 32);
+        for (int64_t i = 0; i < S * H * T; ++i) {
+          const int64_t t = i % T, h = i / T % H, s = i / T / H;
+          const float got = run.out[static_cast<size_t>(i)];
+          if (t > start + s) {
+            ASSERT_EQ(got, -INFINITY) << "s=" << s << " t=" << t;
+            continue;
+          }
+          double sum = 0, size = 0;
+          for (int64_t d = 0; d < Dh; ++d) {
+            const double product = static_cast<double>(q[static_cast<size_t>((s * H + h) * Dh + d)]) *
+                                   k[static_cast<size_t>((t * Hkv + h / per) * Dh + d)];
+            sum += product, size += std::abs(product);
+          }
+          const double bound = scale * gamma_n(chain + 1) * size;  // one more rounding for the scale
+          ASSERT_LE(std::abs(got - scale * sum), bound)
+              << run.attested.kernel << " s=" << s << " h=" << h << " t=" << t;
         }
-        double sum = 0, size = 0;
-        for (int64_t d = 0; d < Dh; ++d) {
-          const double product = static_cast<double>(q[static_cast<size_t>((s * H + h) * Dh + d)]) *
-                                 k[static_cast<size_t>((t * Hkv + h / per) * Dh + d)];
-          sum += product, size += std::abs(product);
-        }
-        const double bound = scale * gamma_n(chain + 1) * size;  // one more rounding for the scale
-        ASSERT_LE(std::abs(got - scale * sum), bound) << "s=" << s << " h=" << h << " t=" << t;
       }
     }
   }
@@ -49,28 +65,32 @@ TEST(Pv, EveryOutputWithinItsBound) {
   SEEDED;
   std::mt19937_64 random = generator();
   for (const auto& [S, start, H, Hkv, Dh] : kCases) {
-    const int64_t T = start + S, per = H / Hkv;
-    std::vector<float> p(static_cast<size_t>(S * H * T));
-    for (float& v : p) v = std::uniform_real_distribution<float>(0, 2.0f / static_cast<float>(T))(random);
-    const std::vector<float> v = activations(random, T * Hkv, Dh);
-    const DeviceArray<float> device_p(p), device_v(v);
-    std::vector<double> want(static_cast<size_t>(S * H * Dh)), size(want);
-    for (int64_t i = 0; i < S * H * Dh; ++i) {
-      const int64_t row = i / Dh, d = i % Dh, h = row % H;
-      for (int64_t t = 0; t < T; ++t) {
-        const double product = static_cast<double>(p[static_cast<size_t>(row * T + t)]) *
-                               v[static_cast<size_t>((t * Hkv + h / per) * Dh + d)];
-        want[static_cast<size_t>(i)] += product, size[static_cast<size_t>(i)] += std::abs(product);
+    for (const auto& [tuning, type] : kVariants) {
+      const int64_t T = start + S, per = H / Hkv;
+      std::vector<float> p(static_cast<size_t>(S * H * T));
+      for (float& v : p) v = std::uniform_real_distribution<float>(0, 2.0f / static_cast<float>(T))(random);
+      const Cache cache(type, activations(random, T * Hkv, Dh));
+      const std::vector<float>& v = cache.values();
+      const DeviceArray<float> device_p(p);
+      std::vector<double> want(static_cast<size_t>(S * H * Dh)), size(want);
+      for (int64_t i = 0; i < S * H * Dh; ++i) {
+        const int64_t row = i / Dh, d = i % Dh, h = row % H;
+        for (int64_t t = 0; t < T; ++t) {
+          const double product = static_cast<double>(p[static_cast<size_t>(row * T + t)]) *
+                                 v[static_cast<size_t>((t * Hkv + h / per) * Dh + d)];
+          want[static_cast<size_t>(i)] += product, size[static_cast<size_t>(i)] += std::abs(product);
+        }
       }
-    }
-    for (const Outcome& run : run_everywhere(want.size(), [&](float* out) {
-           return pv(nullptr, device_p.data(), device_v.data(), S, T, H, Hkv, Dh, out);
-         })) {
-      const double chain = contract_value(run.attested.contract, "chain");
-      EXPECT_EQ(chain, static_cast<double>(T));
-      std::vector<double> bound(size);
-      for (double& b : bound) b *= gamma_n(chain);
-      expect_within(run.out, want, bound, "pv T=" + std::to_string(T) + " Dh=" + std::to_string(Dh));
+      for (const Outcome& run : run_everywhere(want.size(), [&](float* out) {
+             return pv(nullptr, device_p.data(), cache.data(), type, S, T, H, Hkv, Dh, out, tuning);
+           })) {
+        const double chain = contract_value(run.attested.contract, "chain");
+        EXPECT_EQ(chain, static_cast<double>(tuning == Tuning::plain ? T : 32 + (T + 31) / 32));
+        std::vector<double> bound(size);
+        for (double& b : bound) b *= gamma_n(chain);
+        expect_within(run.out, want, bound,
+                      run.attested.kernel + " T=" + std::to_string(T) + " Dh=" + std::to_string(Dh));
+      }
     }
   }
 }
@@ -136,8 +156,8 @@ TEST(Softmax, OneScoreAboveMinusInfinityTakesAll) {
 
 TEST(Attention, RefusesUnevenHeads) {
   float v = 0;
-  EXPECT_THROW(qk(nullptr, &v, &v, 1, 0, 5, 2, 2, &v), LaunchError);
-  EXPECT_THROW(pv(nullptr, &v, &v, 1, 1, 5, 2, 2, &v), LaunchError);
+  EXPECT_THROW(qk(nullptr, &v, &v, CacheType::f32, 1, 0, 5, 2, 2, &v), LaunchError);
+  EXPECT_THROW(pv(nullptr, &v, &v, CacheType::f32, 1, 1, 5, 2, 2, &v), LaunchError);
   EXPECT_THROW(softmax(nullptr, &v, 0, 1, &v), LaunchError);
 }
 

@@ -79,7 +79,7 @@ TEST(KvWrite, MovesTheRowsAndTouchesNothingElse) {
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(i) + 0.25f;
   const DeviceArray<float> device(rows);
   const DeviceArray<float> cache(static_cast<size_t>(total * width));
-  const Attested attested = kv_write(nullptr, device.data(), S, width, start, cache.data());
+  const Attested attested = kv_write(nullptr, device.data(), S, width, start, cache.data(), CacheType::f32);
   ok(hipDeviceSynchronize());
   EXPECT_EQ(attested.contract, "op=copy");
   const std::vector<float> got = cache.read();
@@ -92,6 +92,27 @@ TEST(KvWrite, MovesTheRowsAndTouchesNothingElse) {
       EXPECT_EQ(std::bit_cast<uint32_t>(value), 0xffffffffu) << i << " was not to be written";
     }
   }
+}
+
+TEST(KvWrite, RoundsToNearestEven) {
+  // Ties of both types to the even side, the largest f16 and what is beyond it, a subnormal, NaN.
+  const std::vector<float> rows = {1 + 0x1p-11f, 1 + 0x3p-11f, 65504,       65520,    -0x1p-25f,
+                                   0x1.8p-24f,   1 + 0x1p-8f,  1 + 0x3p-8f, -INFINITY};
+  const auto written = [&](CacheType type) {
+    const DeviceArray<float> device(rows);
+    const DeviceArray<half_bits> cache(rows.size() + 2);
+    const Attested attested =
+        kv_write(nullptr, device.data(), 1, static_cast<int64_t>(rows.size()), 0, cache.data(), type);
+    ok(hipDeviceSynchronize());
+    EXPECT_EQ(attested.contract, type == CacheType::f16 ? "op=copy out=f16" : "op=copy out=bf16");
+    const std::vector<half_bits> got = cache.read();
+    EXPECT_EQ(got[rows.size()], 0xffff) << "was not to be written";
+    return std::vector<half_bits>(got.begin(), got.end() - 2);
+  };
+  EXPECT_EQ(written(CacheType::f16),
+            (std::vector<half_bits>{0x3c00, 0x3c02, 0x7bff, 0x7c00, 0x8000, 0x0002, 0x3c04, 0x3c0c, 0xfc00}));
+  EXPECT_EQ(written(CacheType::bf16),
+            (std::vector<half_bits>{0x3f80, 0x3f80, 0x4780, 0x4780, 0xb300, 0x33c0, 0x3f80, 0x3f82, 0xff80}));
 }
 
 TEST(Rope, TurnsInterleavedPairs) {

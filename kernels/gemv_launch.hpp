@@ -113,7 +113,9 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   // A lane's own sums, the tree over them, the team's, the slabs' and the splits'.
   p.chain = ceil_div(tiles, a.splits) * (A::kTile / kTeam / kSums) + tree_depth(kSums) + tree_depth(kTeam) +
             (ceil_div(a.K, a.slab) - 1) + tree_depth(a.splits);
-  p.name = std::string(op) + "_" + types + "<lane=" + lane_name<A> +
+  // Unit and shape stand in the name, as the route of a suite's arm is held against what ran.
+  p.name = op + std::string(std::string_view(op).starts_with("matmul") ? "_" : "_valu_gemv_") + types +
+           "<lane=" + lane_name<A> +
            (std::is_same_v<A, B> ? "" : std::string("|") + lane_name<B>)+",rows=" + std::to_string(kRows) +
            ",teams=" + std::to_string(kTeams) + ",splits=" + std::to_string(a.splits) +
            ",slab=" + std::to_string(a.slab) + ">";

@@ -69,8 +69,8 @@ Attested rmsnorm(hipStream_t, const float* x, const float* weight, int64_t rows,
                  float* out, Tuning = native_tuning());
 
 // y[s, n] = Σ_k x[s, k] · W[n, k]. Routes: valu (f32 fused multiply-adds) and mfma (16x16x16 tiles of f16
-// or bf16 into f32: activations and dequantised weights are rounded to it); gemm tiles over rows of x and of W, gemv runs
-// each row of x alone. Any route takes any size.
+// or bf16 into f32: activations and dequantised weights are rounded to it); gemm tiles over rows of x and of
+// W, gemv runs each row of x alone. Any route takes any size.
 Attested matmul(hipStream_t, Route, const Weight& w, const float* x, int64_t rows, float* y);
 
 // Interleaved pairs (2i, 2i+1) of each head, i < rope_dims/2, turned by positions[s] * frequency[i]; the
@@ -80,20 +80,21 @@ Attested rope(hipStream_t, const float* x, const float* frequency, const int32_t
               int64_t heads, int64_t head_dim, int64_t rope_dims, float* out, Tuning = native_tuning());
 
 // cache[start + s, :] = rows[s, :]; cache: [T_max, width].
-Attested kv_write(hipStream_t, const float* rows, int64_t S, int64_t width, int64_t start, float* cache);
+Attested kv_write(hipStream_t, const float* rows, int64_t S, int64_t width, int64_t start, void* cache,
+                  CacheType);
 
 // scores[s, h, t] = scale · Σ_d q[s, h, d] · k_cache[t, h / (H/Hkv), d] for t <= start + s, else -inf; scale
 // = 1/sqrt(Dh) rounded to f32. T = start + S.
-Attested qk(hipStream_t, const float* q, const float* k_cache, int64_t S, int64_t start, int64_t H,
-            int64_t Hkv, int64_t Dh, float* scores);
+Attested qk(hipStream_t, const float* q, const void* k_cache, CacheType, int64_t S, int64_t start, int64_t H,
+            int64_t Hkv, int64_t Dh, float* scores, Tuning = native_tuning());
 
 // Each row of `rows` x `columns`, maximum subtracted; a score of -inf gives exactly 0.
 Attested softmax(hipStream_t, const float* scores, int64_t rows, int64_t columns, float* out,
                  Tuning = native_tuning());
 
 // out[s, h, d] = Σ_t p[s, h, t] · v_cache[t, h / (H/Hkv), d], t < T.
-Attested pv(hipStream_t, const float* p, const float* v_cache, int64_t S, int64_t T, int64_t H, int64_t Hkv,
-            int64_t Dh, float* out);
+Attested pv(hipStream_t, const float* p, const void* v_cache, CacheType, int64_t S, int64_t T, int64_t H,
+            int64_t Hkv, int64_t Dh, float* out, Tuning = native_tuning());
 
 Attested add(hipStream_t, const float* a, const float* b, int64_t count, float* out,
              Tuning = native_tuning());

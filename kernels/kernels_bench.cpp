@@ -49,13 +49,17 @@ void attention_bench(benchmark::State& state) {
   const Array<float> scores(static_cast<size_t>(S * H * T)), p(static_cast<size_t>(S * H * T));
   const Array<float> out(static_cast<size_t>(S * H * Dh));
   for (auto _ : state) {
-    qk(nullptr, q.data, k.data, S, T - S, H, Hkv, Dh, scores.data);
+    qk(nullptr, q.data, k.data, CacheType::f32, S, T - S, H, Hkv, Dh, scores.data);
     softmax(nullptr, scores.data, S * H, T, p.data);
-    pv(nullptr, p.data, k.data, S, T, H, Hkv, Dh, out.data);
+    pv(nullptr, p.data, k.data, CacheType::f32, S, T, H, Hkv, Dh, out.data);
     if (hipDeviceSynchronize() != hipSuccess) state.SkipWithError(host::last_error().c_str());
   }
 }
-BENCHMARK(attention_bench)->Args({1, 200})->Args({200, 200})->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(attention_bench)
+    ->Args({1, 200})
+    ->Args({200, 200})
+    ->MeasureProcessCPUTime()
+    ->Unit(benchmark::kMicrosecond);
 
 template <int kWhat>
 void row_bench(benchmark::State& state) {

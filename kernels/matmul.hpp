@@ -9,8 +9,10 @@ namespace greta::kernels::inline GRETA_MACHINE {
 
 Attested matmul_valu_gemm(hipStream_t, const Weight& w, const float* x, int64_t rows, float* y);
 Attested matmul_valu_gemv(hipStream_t, const Weight& w, const float* x, int64_t rows, float* y);
-Attested matmul_mfma_gemm(hipStream_t, Operand, const Weight& w, const float* x, int64_t rows, float* y);
-Attested matmul_mfma_gemv(hipStream_t, Operand, const Weight& w, const float* x, int64_t rows, float* y);
 Attested matmul_valu_gemv_wide(hipStream_t, const Weight& w, const float* x, int64_t rows, float* y);
+Attested matmul_mfma_gemm(hipStream_t, Operand, const Weight& w, const float* x, int64_t rows, float* y);
+// The same for a card (gemm_wide.hpp); w.data lies at a multiple of 16 bytes.
+Attested matmul_mfma_gemm_wide(hipStream_t, Operand, const Weight& w, const float* x, int64_t rows, float* y);
+Attested matmul_mfma_gemv(hipStream_t, Operand, const Weight& w, const float* x, int64_t rows, float* y);
 
 }  // namespace greta::kernels::inline GRETA_MACHINE

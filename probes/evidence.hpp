@@ -73,6 +73,7 @@ class Phase {
   struct Outcome {
     std::vector<float> logits;  // [V], of the last row, as the engine's caller gets them
     int32_t top1 = -1;          // by the engine's argmax kernel
+    std::string launched;       // as attested: "launches", "graph of 256 positions"; empty: not said
   };
   std::optional<Outcome> outcome, repeated, untapped;  // set when the call has returned
   std::map<std::string, Outcome> selected;             // with some taps alone: "layer 3", "stage softmax"

@@ -33,6 +33,7 @@ struct TapNeutrality {
     if (some && phase.selected.empty())
       throw Missing(say("{} did not run with some of its taps", phase.name));
     finding.reason = "bitwise";
+    finding.kernel = phase.untapped->launched;
     compare_with("no tap", *phase.outcome, *phase.untapped, finding);
     if (!some) return;  // what was compared goes without saying
     finding.figures.push_back({.name = "selection", .text = "no tap"});

@@ -113,8 +113,12 @@ void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
     InterruptGuard::check();
     Draw draw(random());
     synthesise(draw.model(), model);
-    const Suite suite = draw.suite();
-    const auto run = suites::run(suite, draw.options(model, options.scratch_dir));
+    Suite suite = draw.suite();
+    for (auto& arm : suite.arms)
+      for (const auto& [setting, value] : options.engine) arm.set(setting, value);
+    RunOptions how = draw.options(model, options.scratch_dir);
+    how.device = options.device;
+    const auto run = suites::run(suite, how);
     if (!run.interrupted.empty() && run.findings.empty())
       fail_internal("{}: {}", draw.text(), run.interrupted.text());
     if (result.created.empty()) result.identify(run.identity);
@@ -126,7 +130,7 @@ void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
           fmt::format("{}: {}: {}", draw.text(), probes::name_of(run.status), first_trouble(run)));
     if ((i + 1) % 10 == 0)
       tell(fmt::format("{:>3} of {} clean runs, {} false alarms", i + 1, options.clean,
-                      result.false_alarms.size()));
+                       result.false_alarms.size()));
   }
   std::error_code ignored;
   std::filesystem::remove(model, ignored);

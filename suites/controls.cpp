@@ -34,6 +34,10 @@ Places kernels_of(const std::vector<Finding>& findings, const std::string& arm, 
                     kernel);
       };
       // phase_parity names both sides' kernels: "A | prefill: B".
+      if (finding.probe == "tap_neutrality") {  // how the calls without taps were launched
+        add(finding.phase + "/untapped", finding.kernel);
+        continue;
+      }
       const auto bar = finding.kernel.find(kPrefillSide);
       add(finding.phase, finding.kernel.substr(0, bar));
       if (bar != std::string::npos) add("prefill_last", finding.kernel.substr(bar + kPrefillSide.size()));

@@ -55,6 +55,25 @@ TEST(Controls, ACleanRunPrintsThem) {
   EXPECT_EQ(names, (std::vector<std::string>{"model", "planned", "route"}));
 }
 
+// What an arm asks of the engine is seen in what ran, or the factor was inert.
+TEST(Controls, SettingsOfTheEngineAreFactors) {
+  const auto factor = [](const std::string& setting) {
+    const auto result =
+        run_with("[[arm]]\nname = \"a\"\n[[arm]]\nname = \"b\"\ndiffers_from = \"a\"\n" + setting);
+    for (const auto& control : result.controls)
+      if (control.name == "factor") return control;
+    return reports::Control{};
+  };
+  for (const char* setting : {"kv = \"f16\"", "kv = \"bf16\"", "attention = \"fused\"", "fusion = \"on\"",
+                              "unit = \"mfma\"", "tuning = \"wide\""})
+    EXPECT_EQ(factor(setting).status, Status::pass) << setting << ": " << factor(setting).line.text();
+  // On the host machine these are what auto comes to.
+  for (const char* setting : {"fusion = \"off\"", "graph = \"off\"", "tuning = \"plain\""}) {
+    EXPECT_EQ(factor(setting).status, Status::invalid) << setting;
+    EXPECT_NE(factor(setting).line.text().find("inert factor"), std::string::npos) << setting;
+  }
+}
+
 TEST(Controls, AnInertFactorIsInvalidAndNamesWhatRan) {
   // Both arms take the same kernels: the automatic choice for these rows is what the second one forces.
   const auto result = run_with(R"(

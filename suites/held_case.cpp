@@ -8,7 +8,7 @@
 
 namespace greta::suites {
 
-HeldCase::HeldCase(const std::string& model_path, const Suite& suite)
+HeldCase::HeldCase(const std::string& model_path, const Suite& suite, const std::string& device)
     : file_(GgufFile::open(model_path)),
       model_(file_),
       tokenizer_(Tokenizer::from(file_)),
@@ -22,7 +22,7 @@ HeldCase::HeldCase(const std::string& model_path, const Suite& suite)
   hooks.delivered = [](const probes::Phase&, const probes::Place&, const probes::Tap&) {};
   hooks.check_interrupt = [] {};
   hooks.advanced = [](int64_t, const std::string&) {};
-  const auto engine = make_engine(file_, {.threads = 1});
+  const auto engine = make_engine(file_, {.device = device, .threads = 1});
   Passes(plan_.cases.front(), model_.config(), evidence_, hooks).first(*engine);
 }
 

@@ -17,7 +17,7 @@ class HeldCase {
  public:
   // Runs the engine once over the suite's first prompt under its first arm, with every tensor that the plan
   // asks for. Errors: those of GgufFile::open, load_prompt, make_plan and the engine.
-  HeldCase(const std::string& model_path, const Suite& suite);
+  HeldCase(const std::string& model_path, const Suite& suite, const std::string& device = "host");
 
   probes::Phase& phase(const std::string& name);  // Missing
   probes::Evidence& evidence() { return evidence_; }

@@ -124,7 +124,7 @@ Phase::Outcome Passes::tapped_call(EnginePort& engine, Phase& phase, Run run) {
       engine, phase.call.tokens, phase.name.starts_with("fill_") ? LogitRows::last : LogitRows::all, taps,
       [&](TapRecord&& record) { take(phase, std::move(record), run, open_step); }, phase.name);
   close_steps(phase, static_cast<int>(config_.layers) + 2, run, open_step);
-  return {std::move(result.last_logits), result.top1};
+  return {std::move(result.last_logits), result.top1, std::move(result.launched)};
 }
 
 void Passes::first(EnginePort& engine) {
@@ -225,7 +225,7 @@ void Passes::untapped(EnginePort& engine) {
       engine,
       [&](Phase& phase) {
         auto result = call(engine, phase.call.tokens, LogitRows::all, Taps::none(), {}, phase.name);
-        phase.untapped = {std::move(result.last_logits), result.top1};
+        phase.untapped = {std::move(result.last_logits), result.top1, std::move(result.launched)};
       },
       [](const Phase& prefill, Phase& row) { row.untapped = prefill.untapped; });
   if (!case_.selections) return;
@@ -244,7 +244,7 @@ void Passes::select(EnginePort& engine, const std::string& selection, const Taps
       [&](Phase& phase) {
         auto result = call(
             engine, phase.call.tokens, LogitRows::all, taps, [](TapRecord&&) {}, phase.name);
-        phase.selected[selection] = {std::move(result.last_logits), result.top1};
+        phase.selected[selection] = {std::move(result.last_logits), result.top1, std::move(result.launched)};
       },
       [](const Phase& prefill, Phase& row) { row.selected = prefill.selected; });
 }

@@ -98,14 +98,41 @@ class Expander {
     const auto add = [&](Place place) {
       if (matches(only_, key(probe, place))) out.push_back(std::move(place));
     };
+    const auto judged = judged_stages(probe, use);
     for (const auto& phase : probe.needs.phases.empty() ? suite_phases : probe.needs.phases)
-      for (const Stage stage : stages_for(probe, use)) {
+      for (const Stage stage : judged) {
         if (info(stage).per_layer)
           for (const int layer : layers_) add({phase, layer, stage});
         else if (named || suite_.layers.empty())
           add({phase, -1, stage});
       }
     return out;
+  }
+
+  // Less what the arm's engine does not have; a probe that asks for such a stage by name is an error.
+  std::vector<Stage> judged_stages(const PlannedProbe& probe, const ProbeUse& use) const {
+    const Arm& arm = case_->arm;
+    const auto refuse = [&](Stage stage) {
+      fail_usage(
+          "probe {} asks for {}, and arm '{}' with attention=fused has no qk, softmax and pv; leave the "
+          "probe "
+          "or the stage out, or run the arm with attention=unfused",
+          use.use, name_of(stage), arm.name);
+    };
+    for (const auto& name : use.stages)
+      if (arm.lacks(parse_stage(name))) refuse(parse_stage(name));
+    for (const auto& stages : {probe.needs.stages, probe.needs.reads})
+      for (const Stage stage : stages)
+        if (arm.lacks(stage)) refuse(stage);
+    auto out = stages_for(probe, use);
+    std::erase_if(out, [&](Stage stage) { return arm.lacks(stage); });
+    return out;
+  }
+
+  // What fused attention is judged from is not what its unfused copy is.
+  std::vector<reference::OperandRef> operands(const Place& place) const {
+    const bool fused = place.stage == Stage::attn_out && case_->arm.lacks(Stage::pv);
+    return reference::operands_of(place.stage, place.layer, fused ? "attention" : "");
   }
 
   std::string key(const PlannedProbe& probe, const Place& place) const {
@@ -135,7 +162,7 @@ class Expander {
       for (const auto& phase : needs.also) want({phase, place.layer, place.stage}, needs);
       for (const Stage stage : needs.reads) wanted_.insert({place.phase, place.layer, stage});
       if (needs.operands)
-        for (const auto& ref : reference::operands_of(place.stage, place.layer))
+        for (const auto& ref : operands(place))
           wanted_.insert(probes::place_of(ref, place.phase, config_.layers));
     }
   }

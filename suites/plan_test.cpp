@@ -20,9 +20,7 @@ const reference::Config kConfig = {.layers = 3,
                                    .vocabulary = 11,
                                    .context = 6};
 
-Prompt prompt_of(size_t length) {
-  return {fmt::format("p{}", length), "", std::vector<int32_t>(length, 1)};
-}
+Prompt prompt_of(size_t length) { return {fmt::format("p{}", length), "", std::vector<int32_t>(length, 1)}; }
 
 Suite suite_of(std::vector<std::string> phases, std::vector<ProbeUse> uses,
                std::vector<std::string> prompts = {"a"}) {
@@ -63,6 +61,48 @@ TEST(Plan, ListsEveryTensorWithItsShape) {
   EXPECT_TRUE(item.prefill);
   EXPECT_FALSE(item.decode);
   EXPECT_FALSE(item.chained);
+}
+
+// Fused attention leaves no scores: what is judged, and from what, is another list, and nothing else is.
+TEST(Plan, AnArmWithFusedAttentionLacksThreeStages) {
+  auto suite = suite_of({"prefill"}, {kLocal});
+  suite.arms.push_back({.name = "fused"});
+  suite.arms.back().set("attention", "fused");
+  const auto plan = plan_of(suite, 4);
+  ASSERT_EQ(plan.cases.size(), 2u);
+  const auto &unfused = plan.cases[0], &fused = plan.cases[1];
+  EXPECT_EQ(fused.expected.front().size() + 3 * 3, unfused.expected.front().size());
+  EXPECT_EQ(fused.tensors.size() + 3 * 3, unfused.tensors.size());
+  for (const Stage stage : {Stage::qk, Stage::softmax, Stage::pv}) {
+    EXPECT_TRUE(unfused.tensors.contains({"prefill", 1, stage}));
+    EXPECT_FALSE(fused.tensors.contains({"prefill", 1, stage})) << name_of(stage);
+  }
+  EXPECT_TRUE(fused.tensors.contains({"prefill", 1, Stage::attn_out}));
+}
+
+TEST(Plan, FusedAttentionIsJudgedFromQAndTheCaches) {
+  auto suite = suite_of({"prefill"}, {{.use = "stage_parity", .stages = {"attn_out"}}});
+  suite.arms.front().set("attention", "fused");
+  const auto plan = plan_of(suite, 4);
+  const auto& tensors = plan.cases.front().tensors;
+  for (const Stage stage : {Stage::attn_out, Stage::q_rope, Stage::k_cache, Stage::v_cache})
+    EXPECT_TRUE(tensors.contains({"prefill", 2, stage})) << name_of(stage);
+  EXPECT_FALSE(tensors.contains({"prefill", 2, Stage::pv}));
+  suite.arms.front().set("attention", "unfused");
+  EXPECT_TRUE(plan_of(suite, 4).cases.front().tensors.contains({"prefill", 2, Stage::pv}));
+}
+
+TEST(Plan, AProbeThatAsksForWhatAnArmLacksIsAnError) {
+  auto suite = suite_of({"prefill"}, {{.use = "stage_parity", .stages = {"q", "softmax"}}});
+  suite.arms = {{.name = "unfused"}, {.name = "fused"}};
+  suite.arms.back().set("attention", "fused");
+  EXPECT_THAT(refusal(suite, 4, ExitCode::usage),
+              testing::AllOf(HasSubstr("stage_parity asks for softmax"), HasSubstr("arm 'fused'"),
+                             HasSubstr("attention=unfused")));
+  suite.probes = {{.use = "v_layout"}};  // its own needs
+  EXPECT_THAT(refusal(suite, 4, ExitCode::usage), HasSubstr("v_layout asks for pv"));
+  suite.probes = {{.use = "stage_parity", .stages = {"q", "attn_out"}}};
+  EXPECT_EQ(refusal(suite, 4, ExitCode::usage), "accepted");
 }
 
 TEST(Plan, ADecodeStepAloneBringsTheFillBehindIt) {

@@ -8,6 +8,7 @@
 #include <future>
 
 #include "datasets/error.hpp"
+#include "engine/choices.hpp"
 #include "reports/verdicts_json.hpp"
 #include "suites/case_run.hpp"
 #include "suites/controls.hpp"
@@ -37,6 +38,10 @@ void make_directory(const std::string& path) {
 
 std::string settings_text(const Arm& arm) {
   std::string text = fmt::format("unit={} shape={}", arm.unit, arm.shape);
+  for (const auto& choice : engine::choices())
+    if (arm.engine.contains(std::string(choice.name)) && arm.get(choice.name) != choice.default_value())
+      text += fmt::format(" {}={}", choice.name, arm.get(choice.name));
+  if (arm.lacks(Stage::qk)) text += " (no qk, softmax, pv)";
   for (const auto& fault : arm.faults) text += " fault " + fault;
   if (arm.keys_window > 0) text += fmt::format(" keys_window={}", arm.keys_window);
   return text;
@@ -115,8 +120,7 @@ class Session {
 
   engine::Settings settings(const Arm& arm, const std::string& device) const {
     engine::Settings settings;
-    settings.unit = engine::parse_unit(arm.unit);
-    settings.shape = engine::parse_shape(arm.shape);
+    for (const auto& choice : engine::choices()) engine::choose(settings, choice.name, arm.get(choice.name));
     settings.device = device;
     settings.wave = options_.wave;
     settings.threads = options_.threads;

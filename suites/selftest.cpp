@@ -37,12 +37,12 @@ using reports::SelftestResult;
 // others, the long one among them, the route that is fast on the host machine.
 // The probes that cost a second engine run or the chained reference are there for the faults that only they
 // can see.
-Suite suite_with(const std::vector<std::string>& prompts, const std::string& fault, uint64_t seed,
-                 bool repeats, bool coherence) {
+Suite suite_with(const SelftestOptions& options, const std::vector<std::string>& prompts,
+                 const std::string& fault, bool repeats, bool coherence) {
   Suite suite;
   suite.path = "selftest";
   suite.title = "selftest";
-  suite.seed = seed;
+  suite.seed = options.seed;
   suite.prompts = prompts;
   suite.phases = {"prefill", "decode0", "decode1"};
   for (Arm arm : {Arm{.name = "auto", .prompts = {"p0_short", "p5_ba"}},
@@ -51,6 +51,7 @@ Suite suite_with(const std::vector<std::string>& prompts, const std::string& fau
       return std::find(prompts.begin(), prompts.end(), prompt) == prompts.end();
     });
     if (!fault.empty()) arm.faults = {fault};
+    for (const auto& [setting, value] : options.engine) arm.set(setting, value);
     if (!arm.prompts.empty()) suite.arms.push_back(arm);
   }
   suite.probes = {{.use = "stage_parity", .options = {{"mode", "local"}}}, {.use = "usual_rules"}};
@@ -63,6 +64,7 @@ RunOptions run_options(const SelftestOptions& options) {
   return {.model_path = options.model_path,
           .out_dir = options.scratch_dir,
           .command_line = "greta selftest",
+          .device = options.device,
           .keep_trace = false};
 }
 
@@ -98,7 +100,7 @@ class Planter {
   }
 
   void clean_run() {
-    const auto run = suites::run(suite_with(prompts_, "", options_.seed, true, true), run_options(options_));
+    const auto run = suites::run(suite_with(options_, prompts_, "", true, true), run_options(options_));
     if (run.status != Status::pass)
       fail_invalid("the run without a fault is no PASS: {}; faults cannot be told from that",
                    first_trouble(run));
@@ -124,8 +126,8 @@ class Planter {
       how.on_strike = [this](Stage stage, int, int64_t start, int64_t rows) {
         strikes_.insert({std::string(name_of(stage)), start, rows});
       };
-      const auto run = suites::run(
-          suite_with(prompts_, text, options_.seed, fault.is("barrier"), fault.is("host_copy")), how);
+      const auto run =
+          suites::run(suite_with(options_, prompts_, text, fault.is("barrier"), fault.is("host_copy")), how);
       if (!run.interrupted.empty()) out.trouble = run.interrupted.text();
       cells(run, fault, out);
       answer(run, out);
@@ -228,7 +230,7 @@ class Planter {
 };
 
 std::vector<reports::SelftestSmallest> smallest_changes(const SelftestOptions& options) {
-  HeldCase held(options.model_path, sensitivity_suite("p5_ba"));
+  HeldCase held(options.model_path, sensitivity_suite("p5_ba"), options.device);
   std::vector<reports::SelftestSmallest> out;
   for (const auto& row : sensitivity(held, options.seed))
     for (const auto& found : {row.prefill, row.decode0})

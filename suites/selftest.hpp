@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,11 +14,13 @@ namespace greta::suites {
 
 struct SelftestOptions {
   std::string model_path;
-  std::string scratch_dir;          // for the runs' own files; emptied afterwards
-  uint64_t seed = 1;                // picks the stages that faults strike, and all that is random
-  std::vector<std::string> faults;  // empty: every cause of the catalogue once
-  bool every_stage = false;         // every cause at every stage that it can break
-  int clean = 0;                    // runs of engines without faults
+  std::string device = "host";                // engine::Settings::device
+  std::map<std::string, std::string> engine;  // settings of engine/choices.hpp, in every arm
+  std::string scratch_dir;                    // for the runs' own files; emptied afterwards
+  uint64_t seed = 1;                          // picks the stages that faults strike, and all that is random
+  std::vector<std::string> faults;            // empty: every cause of the catalogue once
+  bool every_stage = false;                   // every cause at every stage that it can break
+  int clean = 0;                              // runs of engines without faults
   std::function<void(const std::string& line)> progress;  // after each fault and each tenth clean run
 };
 

@@ -16,6 +16,7 @@
 #include "datasets/nearest.hpp"
 #include "datasets/stage.hpp"
 #include "datasets/synthesise.hpp"
+#include "engine/choices.hpp"
 #include "engine/engine.hpp"
 #include "engine/faults/fault.hpp"
 #include "probes/probe.hpp"
@@ -236,15 +237,28 @@ Matrix read_matrix(const toml::node& node, const Suite& suite) {
   return matrix;
 }
 
-Arm read_arm(const toml::table& table, const Suite& suite) {
+void read_settings(Reader& reader, Arm& arm) {
+  for (const auto& choice : engine::choices())
+    reader.with(choice.name,
+                [&](const toml::node& node) { arm.set(choice.name, Reader::text_of(node, choice.name)); });
+}
+
+// [engine]: an arm without a name.
+Arm read_engine(const toml::node& node, const Suite& suite) {
+  if (!node.is_table()) fail_usage("engine must be a table, not {}", Reader::type_of(node));
+  Arm defaults;
+  Reader reader(*node.as_table(), "engine", suite.path);
+  read_settings(reader, defaults);
+  reader.refuse_rest();
+  return defaults;
+}
+
+Arm read_arm(const toml::table& table, const Suite& suite, const Arm& defaults) {
   Arm arm;
   Reader reader(table, "arm", suite.path);
   reader.text("name", arm.name);
-  reader.with("unit",
-              [&](const toml::node& node) { engine::parse_unit(arm.unit = Reader::text_of(node, "unit")); });
-  reader.with("shape", [&](const toml::node& node) {
-    engine::parse_shape(arm.shape = Reader::text_of(node, "shape"));
-  });
+  arm.unit = defaults.unit, arm.shape = defaults.shape, arm.engine = defaults.engine;
+  read_settings(reader, arm);
   reader.texts("prompts", arm.prompts);
   reader.texts("faults", arm.faults);
   reader.with("faults", [&](const toml::node&) {
@@ -315,7 +329,10 @@ void read(const toml::table& table, Suite& suite) {
   phases("phases", suite.phases);
   phases("phases_if_room", suite.phases_if_room);
   top.integers("layers", suite.layers);
-  each_table(top, "arm", [&](const toml::table& arm) { suite.arms.push_back(read_arm(arm, suite)); });
+  Arm defaults;
+  top.with("engine", [&](const toml::node& node) { defaults = read_engine(node, suite); });
+  each_table(top, "arm",
+             [&](const toml::table& arm) { suite.arms.push_back(read_arm(arm, suite, defaults)); });
   Matrix matrix;
   top.with("matrix", [&](const toml::node& node) { matrix = read_matrix(node, suite); });
   each_table(top, "probe",
@@ -324,7 +341,10 @@ void read(const toml::table& table, Suite& suite) {
   if (suite.prompts.empty()) fail_usage("{}: the suite names no prompts", suite.path);
   if (suite.phases.empty()) fail_usage("{}: the suite names no phases", suite.path);
   if (suite.probes.empty()) fail_usage("{}: the suite has no [[probe]]", suite.path);
-  if (suite.arms.empty()) suite.arms.push_back({.name = "auto"});
+  if (suite.arms.empty()) {
+    defaults.name = "auto";
+    suite.arms.push_back(defaults);
+  }
   try {
     suite.arms = multiply(suite.arms, matrix);
   } catch (const Error& error) {
@@ -345,6 +365,28 @@ void read(const toml::table& table, Suite& suite) {
 }
 
 }  // namespace
+
+void Arm::set(std::string_view setting, std::string_view value) {
+  engine::Settings checked;
+  engine::choose(checked, setting, value);
+  if (setting == "unit")
+    unit = value;
+  else if (setting == "shape")
+    shape = value;
+  else
+    engine[std::string(setting)] = value;
+}
+
+std::string Arm::get(std::string_view setting) const {
+  if (setting == "unit") return unit;
+  if (setting == "shape") return shape;
+  const auto found = engine.find(std::string(setting));
+  return found != engine.end() ? found->second : std::string(engine::find_choice(setting).default_value());
+}
+
+bool Arm::lacks(Stage stage) const {
+  return get("attention") == "fused" && (stage == Stage::qk || stage == Stage::softmax || stage == Stage::pv);
+}
 
 std::string Suite::set_by(const std::string& setting) const {
   const auto found = overridden.find(setting);

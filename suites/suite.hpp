@@ -5,8 +5,10 @@
 //   title, model ("mini", another preset, or a path to a .gguf), quant and seed (of a preset), prompts,
 //   phases, phases_if_room, layers,
 //   [matrix]  quant = [...], seed = [...]: every arm once for each combination
-//   [[arm]]   name, unit = "mfma|valu|auto", shape = "gemm|gemv|auto", prompts, quant and seed (of a preset),
-//             faults = ["q.prefill.weight_layout=col"] (planted; greta list faults),
+//   [engine]  what every arm asks of the engine unless it says otherwise: the settings of engine/choices.hpp
+//             (greta list settings), such as attention = "fused", kv = "f16"
+//   [[arm]]   name, the same settings (unit = "mfma|valu|auto", shape = "gemm|gemv|auto", …), prompts, quant
+//             and seed (of a preset), faults = ["q.prefill.weight_layout=col"] (planted; greta list faults),
 //             expect = { verdict = "fail", first = "q", cause = "weight_layout=col" }, or causes = [...]: all
 //             that the arm's explanations name, and no others, in the order of the pipeline; control =
 //             "route": the one control that refuses the arm; figures = [{ figure = "layout", is = "neither",
@@ -23,14 +25,16 @@
 #include <string_view>
 #include <vector>
 
+#include "datasets/stage.hpp"
 #include "reports/run_result.hpp"
 
 namespace greta::suites {
 
 struct Arm {
   std::string name;
-  std::string unit = "auto";   // mfma | valu | auto
-  std::string shape = "auto";  // gemm | gemv | auto
+  std::string unit = "auto";                  // mfma | valu | auto
+  std::string shape = "auto";                 // gemm | gemv | auto
+  std::map<std::string, std::string> engine;  // the other settings of engine/choices.hpp that it names
   std::vector<std::string>
       prompts;  // empty: all of the suite's; also when the command line has replaced those
   std::vector<std::string> faults;  // engine/faults/fault.hpp
@@ -40,6 +44,11 @@ struct Arm {
   std::string quant;             // of a preset; empty: the suite's
   std::optional<uint64_t> seed;  // of a preset's weights; empty: the suite's
   bool own_model() const { return !quant.empty() || seed; }
+  // Error (usage): no such setting or value, with the nearest right one.
+  void set(std::string_view setting, std::string_view value);
+  std::string get(std::string_view setting) const;  // the default where it names none
+  // Stages that the engine does not have under this arm's settings: fused attention leaves no scores.
+  bool lacks(Stage) const;
 };
 
 struct ProbeUse {

@@ -80,6 +80,38 @@ use = "finite"
   EXPECT_THAT(suite.probes[0].stages, ElementsAre("q", "softmax"));
 }
 
+TEST(Suite, TheEngineTableHoldsForEveryArmThatSaysNothingElse) {
+  const auto suite = parse_suite(kGood + R"([engine]
+attention = "fused"
+kv = "f16"
+unit = "valu"
+[[arm]]
+name = "as the table says"
+[[arm]]
+name = "its own"
+kv = "bf16"
+unit = "auto"
+graph = "off"
+)",
+                                 "s.toml");
+  ASSERT_EQ(suite.arms.size(), 2u);
+  EXPECT_EQ(suite.arms[0].get("attention"), "fused");
+  EXPECT_EQ(suite.arms[0].get("kv"), "f16");
+  EXPECT_EQ(suite.arms[0].unit, "valu");
+  EXPECT_EQ(suite.arms[0].get("graph"), "auto");
+  EXPECT_EQ(suite.arms[1].get("attention"), "fused");
+  EXPECT_EQ(suite.arms[1].get("kv"), "bf16");
+  EXPECT_EQ(suite.arms[1].unit, "auto");
+  EXPECT_EQ(suite.arms[1].get("graph"), "off");
+  EXPECT_TRUE(suite.arms[0].lacks(Stage::softmax));
+  EXPECT_FALSE(suite.arms[0].lacks(Stage::attn_out));
+
+  const auto alone = parse_suite(kGood + "[engine]\nkv = \"f16\"\n", "s.toml");
+  ASSERT_EQ(alone.arms.size(), 1u) << "the arm that is made";
+  EXPECT_EQ(alone.arms[0].get("kv"), "f16");
+  EXPECT_FALSE(alone.arms[0].lacks(Stage::softmax));
+}
+
 TEST(Suite, AnArmIsMadeWhenNoneIsNamed) {
   const auto suite = parse_suite(kGood, "s.toml");
   ASSERT_EQ(suite.arms.size(), 1u);
@@ -102,6 +134,11 @@ TEST(Suite, UnknownNamesGetTheNearestRightOneAndTheLine) {
   has(kGood + "[[arm]]\nnmae = \"a\"\n", "7", "name");
   has(kGood + "[[arm]]\nname = \"a\"\nunit = \"mfam\"\n", "8", "mfma");
   has(kGood + "[[arm]]\nname = \"a\"\nshape = \"gmev\"\n", "8", "gemv");
+  has(kGood + "[[arm]]\nname = \"a\"\nattention = \"fuesd\"\n", "8", "fused");
+  has(kGood + "[[arm]]\nname = \"a\"\natention = \"fused\"\n", "8", "attention");
+  has(kGood + "[engine]\nkv = \"fp16\"\n", "7", "f16");
+  has(kGood + "[engine]\nname = \"a\"\n", "7", "kv");
+  has(kGood + "[engin]\nkv = \"f16\"\n", "6", "engine");
   has(kGood + "[[arm]]\nname = \"a\"\nprompts = [\"p0_shrot\"]\n", "6", "p0_short");
 }
 

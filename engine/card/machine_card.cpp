@@ -47,6 +47,16 @@ Machine::Machine(const Settings& settings) : settings_(settings), index_(index_o
 
 void Machine::use(bool) const { kernels::hip_check(hipSetDevice(index_), "hipSetDevice"); }
 
+void Machine::use_here() const { use(true); }
+
+int64_t Machine::staging_bytes() const {
+  size_t free_bytes = 0, total_bytes = 0;
+  kernels::hip_check(hipMemGetInfo(&free_bytes, &total_bytes), "hipMemGetInfo");
+  return static_cast<int64_t>(free_bytes / 4);
+}
+
+int64_t Machine::large_copy_bytes() const { return int64_t{2} << 30; }
+
 std::string Machine::device() const { return fmt::format("{}, hip:{}", name_, index_); }
 std::string Machine::backend() const { return kBackend; }
 

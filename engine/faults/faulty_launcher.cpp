@@ -20,17 +20,19 @@ bool any(const std::vector<const Fault*>& faults, std::string_view name, std::st
   });
 }
 
+constexpr Stage kInside[] = {Stage::qk, Stage::softmax, Stage::pv};  // fused attention
+
 int64_t heads_of(Stage stage, const Config& c) {
   return info(stage).axes.find("Hkv") != std::string_view::npos ? c.kv_heads : c.heads;
 }
 
 }  // namespace
 
-FaultyLauncher::FaultyLauncher(hipStream_t stream, std::vector<Fault> faults, const Config& config,
-                               const Weights& weights, const Cache& cache,
+FaultyLauncher::FaultyLauncher(hipStream_t stream, kernels::Tuning tuning, std::vector<Fault> faults,
+                               const Config& config, const Weights& weights, const Cache& cache,
                                std::vector<float> frequencies_of_base_10000,
                                decltype(Settings::on_strike) on_strike)
-    : Launcher(stream),
+    : Launcher(stream, tuning),
       faults_(std::move(faults)),
       on_strike_(std::move(on_strike)),
       config_(config),
@@ -82,6 +84,23 @@ float* FaultyLauncher::scratch(const std::string& name, int64_t floats) {
     buffer = Floats(static_cast<size_t>(floats));
   }
   return buffer.data();
+}
+
+const float* FaultyLauncher::as_f32(const std::string& name, const void* cache, kernels::CacheType type,
+                                    int64_t rows, int64_t width) {
+  if (type == kernels::CacheType::f32) return static_cast<const float*>(cache);
+  float* const out = scratch(name, rows * width);
+  const auto packed = type == kernels::CacheType::f16 ? kernels::WeightType::f16 : kernels::WeightType::bf16;
+  kernels::dequant(stream_, {cache, packed, rows, width}, out);
+  return out;
+}
+
+const float* FaultyLauncher::rounded(const std::string& name, const float* x, kernels::Operand operand,
+                                     int64_t rows, int64_t width) {
+  const auto type = operand == kernels::Operand::f16 ? kernels::CacheType::f16 : kernels::CacheType::bf16;
+  float* const halves = scratch(name + " halves", rows * width);
+  kernels::kv_write(stream_, x, rows, width, 0, halves, type);
+  return as_f32(name, halves, type, rows, width);
 }
 
 template <typename Right, typename Wrong>
@@ -281,20 +300,25 @@ Attested FaultyLauncher::write_cache(const Site& site, CacheCall& c) {
   const bool keys = site.stage == Stage::k_cache;
   if (any(faults, "layer_base")) c.read = (keys ? cache_.keys : cache_.values).front().data();
   const int64_t W = c.width, T = site.T, start = c.start;
-  float* seen = scratch(keys ? "keys" : "values", T * W);
-  const auto rows = [&](int64_t to, int64_t from, int64_t count) {
+  const auto row_bytes = static_cast<size_t>(W * bytes_of(c.type));
+  const auto* from = static_cast<const std::byte*>(c.read);
+  auto* seen = reinterpret_cast<std::byte*>(scratch(keys ? "keys" : "values", T * W));
+  const auto rows = [&](int64_t to, int64_t first, int64_t count) {
     if (count > 0)
-      hip_check(
-          hipMemcpyAsync(seen + to * W, c.read + from * W, static_cast<size_t>(count * W) * sizeof(float),
-                         hipMemcpyDeviceToDevice, stream_),
-          "hipMemcpyAsync");
+      hip_check(hipMemcpyAsync(seen + static_cast<size_t>(to) * row_bytes,
+                               from + static_cast<size_t>(first) * row_bytes,
+                               static_cast<size_t>(count) * row_bytes, hipMemcpyDeviceToDevice, stream_),
+                "hipMemcpyAsync");
   };
   const auto unwritten = [&](int64_t row) {
-    hip_check(hipMemsetAsync(seen + row * W, 0xFF, static_cast<size_t>(W) * sizeof(float), stream_),
+    hip_check(hipMemsetAsync(seen + static_cast<size_t>(row) * row_bytes, 0xFF, row_bytes, stream_),
               "hipMemsetAsync");
   };
   if (any(faults, "cache_layout")) {
-    variants::read_by_column(stream_, c.read, T, W, seen);
+    const float* flat = as_f32("flat cache", c.read, c.type, T, W);
+    float* turned = scratch("turned cache", T * W);
+    variants::read_by_column(stream_, flat, T, W, turned);
+    kernels::kv_write(stream_, turned, T, W, 0, seen, c.type);  // exact: the values have that type
   } else if (any(faults, "cache_row") || any(faults, "cache_position")) {
     rows(0, 0, T);
     if (any(faults, "cache_row", "stale") && T > 1) rows(T - 1, T - 2, 1);
@@ -327,7 +351,8 @@ Attested FaultyLauncher::scores(const Site& site, ScoresCall c) {
         how.mask_shift = any(faults, "mask", "one_ahead") - any(faults, "mask", "one_behind");
         how.mask = !any(faults, "mask", "left_out");
         how.window = any(faults, "window") ? 64 : 0;
-        variants::scores(stream_, how, c.q, c.k_cache, c.S, c.start, c.H, c.Hkv, c.Dh, c.out);
+        const float* k = as_f32("k as f32", c.k_cache, c.type, site.T, c.Hkv * c.Dh);
+        variants::scores(stream_, how, c.q, k, c.S, c.start, c.H, c.Hkv, c.Dh, c.out);
       });
 }
 
@@ -351,10 +376,42 @@ Attested FaultyLauncher::values(const Site& site, ValuesCall c) {
   return instead(
       site, faults, c.out, [&] { return Launcher::values(site, c); },
       [&] {
+        const float* v = as_f32("v as f32", c.v_cache, c.type, c.T, c.Hkv * c.Dh);
         variants::values(stream_,
                          {.head_modulo = any(faults, "kv_head"), .window = any(faults, "window") ? 64 : 0},
-                         c.p, c.v_cache, c.S, c.T, c.H, c.Hkv, c.Dh, c.out);
+                         c.p, v, c.S, c.T, c.H, c.Hkv, c.Dh, c.out);
       });
+}
+
+// What is fused cannot be struck in between: where a fault does, attention is put together of its stages, on
+// operands that are rounded as the fused kernel rounds them.
+Attested FaultyLauncher::attend(const Site& site, AttendCall c) {
+  const Attested ran = Launcher::attend(site, c);
+  const auto at = [&](Stage stage) {
+    Site of = site;
+    of.stage = stage;
+    return of;
+  };
+  const bool strikes = std::any_of(faults_.begin(), faults_.end(), [&](const Fault& fault) {
+    return std::any_of(std::begin(kInside), std::end(kInside),
+                       [&](Stage stage) { return fault.strikes(at(stage)) && matters(fault, at(stage)); });
+  });
+  if (!strikes) return ran;
+  const int64_t width = c.Hkv * c.Dh;
+  const float *q = c.q, *k = as_f32("fused k", c.k_cache, c.type, site.T, width),
+              *v = as_f32("fused v", c.v_cache, c.type, site.T, width);
+  if (c.S > 1) {
+    q = rounded("fused q rounded", q, c.operand, c.S, c.H * c.Dh);
+    k = rounded("fused k rounded", k, c.operand, site.T, width);
+    v = rounded("fused v rounded", v, c.operand, site.T, width);
+  }
+  float* const raw = scratch("fused scores", c.S * c.H * site.T);
+  float* const weights = scratch("fused weights", c.S * c.H * site.T);
+  constexpr auto f32 = kernels::CacheType::f32;
+  scores(at(Stage::qk), {q, k, f32, c.S, c.start, c.H, c.Hkv, c.Dh, raw});
+  softmax(at(Stage::softmax), {raw, c.S * c.H, site.T, weights});
+  values(at(Stage::pv), {weights, v, f32, c.S, site.T, c.H, c.Hkv, c.Dh, c.out});
+  return ran;
 }
 
 Attested FaultyLauncher::add(const Site& site, AddCall c) {

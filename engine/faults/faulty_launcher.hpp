@@ -18,8 +18,9 @@ namespace greta::engine::inline GRETA_MACHINE {
 class FaultyLauncher final : public Launcher {
  public:
   // The references outlive the launcher. Error (usage): a fault of a layer or head that the model has not.
-  FaultyLauncher(hipStream_t, std::vector<Fault> faults, const Config&, const Weights&, const Cache&,
-                 std::vector<float> frequencies_of_base_10000, decltype(Settings::on_strike) on_strike);
+  FaultyLauncher(hipStream_t, kernels::Tuning, std::vector<Fault> faults, const Config&, const Weights&,
+                 const Cache&, std::vector<float> frequencies_of_base_10000,
+                 decltype(Settings::on_strike) on_strike);
   ~FaultyLauncher() override;
 
   kernels::Attested embed(const Site&, EmbedCall) override;
@@ -30,6 +31,7 @@ class FaultyLauncher final : public Launcher {
   kernels::Attested scores(const Site&, ScoresCall) override;
   kernels::Attested softmax(const Site&, SoftmaxCall) override;
   kernels::Attested values(const Site&, ValuesCall) override;
+  kernels::Attested attend(const Site&, AttendCall) override;
   kernels::Attested add(const Site&, AddCall) override;
   kernels::Attested gate(const Site&, GateCall) override;
   bool awaits_logits() const override;
@@ -46,6 +48,12 @@ class FaultyLauncher final : public Launcher {
   // The weight as f32 in memory of our own, as faults of how it is read leave it.
   const LoadedWeight* varied(const Struck&, const LoadedWeight* w);
   float* scratch(const std::string& name, int64_t floats);
+  // The first `rows` rows of a cache as f32, in memory of our own where they are not.
+  const float* as_f32(const std::string& name, const void* cache, kernels::CacheType, int64_t rows,
+                      int64_t width);
+  // x as the matrix unit would round it.
+  const float* rounded(const std::string& name, const float* x, kernels::Operand, int64_t rows,
+                       int64_t width);
 
   std::vector<Fault> faults_;
   decltype(Settings::on_strike) on_strike_;

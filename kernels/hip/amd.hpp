@@ -35,6 +35,15 @@ namespace greta::kernels::inline GRETA_MACHINE {
 inline constexpr int kMaxWave = 64;
 __host__ __device__ constexpr int wave_size() { return GRETA_AMD_WAVE; }
 
+// The pool behind hipMallocAsync gives nothing back to the system by itself.
+inline void keep_freed_memory() {
+  hipMemPool_t pool = nullptr;
+  int device = 0;
+  uint64_t all = ~uint64_t{0};
+  if (hipGetDevice(&device) == hipSuccess && hipDeviceGetDefaultMemPool(&pool, device) == hipSuccess)
+    (void)hipMemPoolSetAttribute(pool, hipMemPoolAttrReleaseThreshold, &all);
+}
+
 #ifdef __HIP__  // the rest is for kernels: not for the host's compiler, which takes files without any
 
 __device__ __forceinline__ int linear_thread() {

@@ -66,6 +66,63 @@ class Stream {
   hipStream_t stream_ = nullptr;
 };
 
+class Event {
+ public:
+  Event() { hip_check(hipEventCreate(&event_), "hipEventCreate"); }
+  ~Event() {
+    if (event_) (void)hipEventDestroy(event_);
+  }
+  Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
+  Event& operator=(Event&& other) noexcept {
+    std::swap(event_, other.event_);
+    return *this;
+  }
+  hipEvent_t get() const { return event_; }
+  void record(hipStream_t stream, SourceLocation where = SourceLocation::current()) const {
+    hip_check(hipEventRecord(event_, stream), "hipEventRecord", where);
+  }
+  void synchronize(SourceLocation where = SourceLocation::current()) const {
+    hip_check(hipEventSynchronize(event_), "hipEventSynchronize", where);
+  }
+  // Both events have happened.
+  double seconds_since(const Event& start, SourceLocation where = SourceLocation::current()) const {
+    float milliseconds = 0;
+    hip_check(hipEventElapsedTime(&milliseconds, start.event_, event_), "hipEventElapsedTime", where);
+    return milliseconds * 1e-3;
+  }
+
+ private:
+  hipEvent_t event_ = nullptr;
+};
+
+// Host memory that the device copies to and from while the program goes on.
+template <typename T>
+class PinnedBuffer {
+ public:
+  PinnedBuffer() = default;
+  explicit PinnedBuffer(size_t size, SourceLocation where = SourceLocation::current()) : size_(size) {
+    if (size == 0) return;
+    hip_check(hipHostMalloc(reinterpret_cast<void**>(&data_), size * sizeof(T)),
+              "hipHostMalloc of " + std::to_string(size * sizeof(T)) + " bytes", where);
+  }
+  ~PinnedBuffer() {
+    if (data_) (void)hipHostFree(data_);
+  }
+  PinnedBuffer(PinnedBuffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  PinnedBuffer& operator=(PinnedBuffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  T* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  T* data_ = nullptr;
+  size_t size_ = 0;
+};
+
 // `size()` elements of T in device memory, uninitialised.
 template <typename T>
 class DeviceBuffer {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/hip/host_shared.hpp"
 #include "kernels/hip/host_state.hpp"
 
 using greta::kernels::host::Device;
@@ -64,6 +65,17 @@ hipError_t hipFree(void* pointer) {
   if (wrong.empty()) return hipSuccess;
   const bool damaged = wrong.starts_with("hipFree:");
   return report(damaged ? hipErrorIllegalAddress : hipErrorInvalidDevicePointer, wrong);
+}
+
+hipError_t hipMallocAsync(void** pointer, size_t bytes, hipStream_t stream) {
+  const hipError_t code = push("hipMallocAsync", stream, {[] { return std::string(); }, {}});
+  return code == hipSuccess ? hipMalloc(pointer, bytes) : code;
+}
+
+hipError_t hipFreeAsync(void* pointer, hipStream_t stream) {
+  if (!pointer) return hipSuccess;
+  const auto release = [pointer] { return device().memory.release(pointer); };
+  return push("hipFreeAsync", stream, {release, {}, true});
 }
 
 hipError_t hipHostMalloc(void** pointer, size_t bytes, unsigned) {
@@ -142,6 +154,17 @@ hipError_t hipGetDevice(int* number) {
 hipError_t hipGetDeviceCount(int* count) {
   *count = 1;
   return hipSuccess;
+}
+
+hipError_t hipDeviceGetAttribute(int* value, hipDeviceAttribute_t, int number) {
+  *value = 1;  // blocks are spread over threads, but none is worth more than another
+  return hipSetDevice(number);
+}
+hipError_t hipFuncSetAttribute(const void*, hipFuncAttribute, int value) {
+  if (value >= 0 && static_cast<size_t>(value) <= greta::kernels::host::kSharedBytes) return hipSuccess;
+  return report(hipErrorInvalidValue, "hipFuncSetAttribute: " + std::to_string(value) +
+                                          " bytes of shared memory, and a block has " +
+                                          std::to_string(greta::kernels::host::kSharedBytes));
 }
 
 hipError_t hipGetLastError() { return std::exchange(greta::kernels::host::last_code, hipSuccess); }

@@ -10,12 +10,19 @@
 
 hipError_t hipMalloc(void** pointer, size_t bytes);
 hipError_t hipFree(void* pointer);  // waits for all streams (their failures stay), then checks the red zones
+// Memory at once, given back when the stream gets there; what hipFree finds is then the stream's failure.
+hipError_t hipMallocAsync(void** pointer, size_t bytes, hipStream_t stream);
+hipError_t hipFreeAsync(void* pointer, hipStream_t stream);
 hipError_t hipHostMalloc(void** pointer, size_t bytes, unsigned flags = hipHostMallocDefault);
 hipError_t hipHostFree(void* pointer);
 hipError_t hipMemGetInfo(size_t* free_bytes, size_t* total_bytes);
 template <typename T>
 hipError_t hipMalloc(T** pointer, size_t bytes) {
   return hipMalloc(reinterpret_cast<void**>(pointer), bytes);
+}
+template <typename T>
+hipError_t hipMallocAsync(T** pointer, size_t bytes, hipStream_t stream) {
+  return hipMallocAsync(reinterpret_cast<void**>(pointer), bytes, stream);
 }
 template <typename T>
 hipError_t hipHostMalloc(T** pointer, size_t bytes, unsigned flags = hipHostMallocDefault) {
@@ -47,6 +54,13 @@ hipError_t hipEventElapsedTime(float* milliseconds, hipEvent_t start, hipEvent_t
 hipError_t hipSetDevice(int device);
 hipError_t hipGetDevice(int* device);
 hipError_t hipGetDeviceCount(int* count);
+hipError_t hipDeviceGetAttribute(int* value, hipDeviceAttribute_t attribute, int device);
+// Accepts what a block has (host_shared.hpp), and no more.
+hipError_t hipFuncSetAttribute(const void* kernel, hipFuncAttribute attribute, int value);
 hipError_t hipGetLastError();  // of this thread's calls; clears it
 hipError_t hipPeekAtLastError();
 const char* hipGetErrorString(hipError_t error);
+
+namespace greta::kernels {
+inline void keep_freed_memory() {}  // of a card's allocator; here every allocation is fresh
+}  // namespace greta::kernels

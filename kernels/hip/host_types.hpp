@@ -66,6 +66,9 @@ enum hipMemcpyKind : int {
   hipMemcpyDefault = 4,
 };
 
+enum hipDeviceAttribute_t : int { hipDeviceAttributeMultiprocessorCount };
+enum hipFuncAttribute : int { hipFuncAttributeMaxDynamicSharedMemorySize = 8 };
+
 inline constexpr unsigned hipStreamDefault = 0, hipStreamNonBlocking = 1, hipHostMallocDefault = 0;
 
 namespace greta::kernels::host {

@@ -18,6 +18,9 @@ using hipEvent_t = cudaEvent_t;
 using hipMemcpyKind = cudaMemcpyKind;
 using hipHostFn_t = cudaHostFn_t;
 using hipDeviceProp_t = cudaDeviceProp;
+using hipGraph_t = cudaGraph_t;
+using hipGraphExec_t = cudaGraphExec_t;
+using hipStreamCaptureMode = cudaStreamCaptureMode;
 
 inline constexpr hipError_t hipSuccess = cudaSuccess, hipErrorInvalidValue = cudaErrorInvalidValue,
                             hipErrorOutOfMemory = cudaErrorMemoryAllocation,
@@ -34,6 +37,7 @@ inline constexpr hipMemcpyKind hipMemcpyHostToHost = cudaMemcpyHostToHost,
                                hipMemcpyDeviceToHost = cudaMemcpyDeviceToHost,
                                hipMemcpyDeviceToDevice = cudaMemcpyDeviceToDevice,
                                hipMemcpyDefault = cudaMemcpyDefault;
+inline constexpr hipStreamCaptureMode hipStreamCaptureModeThreadLocal = cudaStreamCaptureModeThreadLocal;
 inline constexpr unsigned hipStreamDefault = cudaStreamDefault, hipStreamNonBlocking = cudaStreamNonBlocking,
                           hipHostMallocDefault = cudaHostAllocDefault;
 
@@ -42,6 +46,13 @@ static hipError_t hipMalloc(T** pointer, size_t bytes) {
   return cudaMalloc(reinterpret_cast<void**>(pointer), bytes);
 }
 static inline hipError_t hipFree(void* pointer) { return cudaFree(pointer); }
+template <typename T>
+static hipError_t hipMallocAsync(T** pointer, size_t bytes, hipStream_t stream) {
+  return cudaMallocAsync(reinterpret_cast<void**>(pointer), bytes, stream);
+}
+static inline hipError_t hipFreeAsync(void* pointer, hipStream_t stream) {
+  return cudaFreeAsync(pointer, stream);
+}
 template <typename T>
 static hipError_t hipHostMalloc(T** pointer, size_t bytes, unsigned flags = hipHostMallocDefault) {
   return cudaHostAlloc(reinterpret_cast<void**>(pointer), bytes, flags);
@@ -85,11 +96,36 @@ static inline hipError_t hipEventQuery(hipEvent_t event) { return cudaEventQuery
 static inline hipError_t hipEventElapsedTime(float* milliseconds, hipEvent_t start, hipEvent_t stop) {
   return cudaEventElapsedTime(milliseconds, start, stop);
 }
+static inline hipError_t hipStreamBeginCapture(hipStream_t stream, hipStreamCaptureMode mode) {
+  return cudaStreamBeginCapture(stream, mode);
+}
+static inline hipError_t hipStreamEndCapture(hipStream_t stream, hipGraph_t* graph) {
+  return cudaStreamEndCapture(stream, graph);
+}
+static inline hipError_t hipGraphInstantiate(hipGraphExec_t* exec, hipGraph_t graph, void*, char*, size_t) {
+  return cudaGraphInstantiate(exec, graph, 0);
+}
+static inline hipError_t hipGraphLaunch(hipGraphExec_t exec, hipStream_t stream) {
+  return cudaGraphLaunch(exec, stream);
+}
+static inline hipError_t hipGraphDestroy(hipGraph_t graph) { return cudaGraphDestroy(graph); }
+static inline hipError_t hipGraphExecDestroy(hipGraphExec_t exec) { return cudaGraphExecDestroy(exec); }
 static inline hipError_t hipSetDevice(int device) { return cudaSetDevice(device); }
 static inline hipError_t hipGetDevice(int* device) { return cudaGetDevice(device); }
 static inline hipError_t hipGetDeviceCount(int* count) { return cudaGetDeviceCount(count); }
 static inline hipError_t hipGetDeviceProperties(hipDeviceProp_t* properties, int device) {
   return cudaGetDeviceProperties(properties, device);
+}
+using hipDeviceAttribute_t = cudaDeviceAttr;
+inline constexpr hipDeviceAttribute_t hipDeviceAttributeMultiprocessorCount = cudaDevAttrMultiProcessorCount;
+static inline hipError_t hipDeviceGetAttribute(int* value, hipDeviceAttribute_t attribute, int device) {
+  return cudaDeviceGetAttribute(value, attribute, device);
+}
+using hipFuncAttribute = cudaFuncAttribute;
+inline constexpr hipFuncAttribute hipFuncAttributeMaxDynamicSharedMemorySize =
+    cudaFuncAttributeMaxDynamicSharedMemorySize;
+static inline hipError_t hipFuncSetAttribute(const void* kernel, hipFuncAttribute attribute, int value) {
+  return cudaFuncSetAttribute(kernel, attribute, value);
 }
 static inline hipError_t hipGetLastError() { return cudaGetLastError(); }
 static inline hipError_t hipPeekAtLastError() { return cudaPeekAtLastError(); }
@@ -100,6 +136,16 @@ namespace greta::kernels::inline GRETA_MACHINE {
 inline constexpr int kMaxWave = 64;
 __host__ __device__ constexpr int wave_size() { return 32; }
 
+// The pool behind hipMallocAsync gives nothing back to the system by itself: as it comes, it does so at each
+// synchronise, and the next scratch costs a mapping.
+inline void keep_freed_memory() {
+  cudaMemPool_t pool = nullptr;
+  int device = 0;
+  uint64_t all = ~uint64_t{0};
+  if (cudaGetDevice(&device) == cudaSuccess && cudaDeviceGetDefaultMemPool(&pool, device) == cudaSuccess)
+    (void)cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &all);
+}
+
 #ifdef __CUDACC__
 
 __device__ __forceinline__ int linear_thread() {
@@ -108,11 +154,9 @@ __device__ __forceinline__ int linear_thread() {
 __device__ __forceinline__ int lane_id() { return linear_thread() % wave_size(); }
 __device__ __forceinline__ int wave_id() { return linear_thread() / wave_size(); }
 
-// Those of the wave that exist: the last wave of a block may lack lanes.
-__device__ __forceinline__ unsigned wave_mask() {
-  const int left = static_cast<int>(blockDim.x * blockDim.y * blockDim.z) - wave_id() * wave_size();
-  return left >= wave_size() ? 0xffffffffu : (1u << left) - 1;
-}
+// Every lane: blocks are whole waves on NVIDIA (the host machine, which takes any, says when a wave is not
+// full). A mask that is no constant costs a synchronisation of the wave at each shuffle.
+__device__ __forceinline__ constexpr unsigned wave_mask() { return 0xffffffffu; }
 __device__ __forceinline__ void wave_sync() { __syncwarp(wave_mask()); }
 template <typename T>
 __device__ __forceinline__ T wave_shuffle(T value, int from) {
@@ -133,6 +177,7 @@ __device__ __forceinline__ uint64_t wave_ballot(bool yes) { return __ballot_sync
 }  // namespace greta::kernels::inline GRETA_MACHINE
 
 #define GRETA_SHARED(type, name, count) __shared__ type name[count]
-#define GRETA_DYNAMIC_SHARED(type, name)                                \
-  extern __shared__ __align__(16) unsigned char greta_dynamic_shared[]; \
+// At 1024 bytes: what the swizzle of a tile asks for (shared_tile.hpp).
+#define GRETA_DYNAMIC_SHARED(type, name)                                  \
+  extern __shared__ __align__(1024) unsigned char greta_dynamic_shared[]; \
   type* const name = reinterpret_cast<type*>(greta_dynamic_shared)

@@ -1,0 +1,393 @@
+// Flash attention (Dao et al. 2022; the order of products and softmax is that of Shah et al. 2024): a block
+// takes 16 rows of q a wave and walks over tiles of keys up to its last row's position, with a running
+// maximum and sum a row; scores never leave the registers.
+//
+// Tiles of K and V wait in rings of shared memory, copied while earlier ones are multiplied. In step j the
+// scores of tile j and the product of tile j − 1's exponentials with V run together; where the matrix unit
+// works on its own (wave_group.hpp) the exponentials of tile j are computed beside the latter. Heavy blocks
+// (the last rows) start first. A rescaling that multiplies by 1 everywhere in a wave is left out: it would
+// change no bit.
+//
+// A cache of the operand's own type is copied as it is; any other goes through registers and is rounded.
+// Costs 4 · Dh FLOP a score computed, one exponential a score, K and V read once a block.
+#include <algorithm>
+
+#include "kernels/attention.hpp"
+#include "kernels/attention_rows.hpp"
+#include "kernels/hip/wave_group.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+namespace {
+
+// Tiles of K, and of V, in shared memory, which AMD and the host have 64 KiB of.
+#if defined(GRETA_HIP_NVIDIA)
+constexpr int kRing = 3;
+#else
+constexpr int kRing = 2;
+#endif
+#if defined(GRETA_HIP_HOST)
+constexpr int kPlainWaves = 1;
+#else
+constexpr int kPlainWaves = 4;
+#endif
+constexpr int kWideWaves = 8;
+#if defined(GRETA_HIP_HOST)
+constexpr int kCardWave = 64;
+#else
+constexpr int kCardWave = wave_size();
+#endif
+// Groups of waves take 64 keys at a time; a wave alone 32, which leaves it registers enough.
+constexpr bool in_groups(int dims, int waves) {
+  return kWaveGroups && dims <= 128 && waves % kGroupWaves == 0;
+}
+constexpr int keys_of_tile(int dims, int waves) { return in_groups(dims, waves) ? 64 : 32; }
+// Blocks that a multiprocessor of a card has to have registers for.
+constexpr int resident_blocks(int dims, int waves) { return in_groups(dims, waves) ? kWideWaves / waves : 1; }
+
+struct Prefill {
+  const float* q;
+  const void *k_cache, *v_cache;
+  CacheType type;
+  int S, start, H, Hkv, Dh;
+  float scale;
+  float* out;
+};
+
+// Rows t0, t0 + 1, … of one head of a cache in the operand's type; zeros from row T and column Dh on.
+template <Operand O, int DIMS, int WAVES>
+__device__ __forceinline__ void load_tile(const Prefill& c, const void* cache, int kv, int t0, int T,
+                                          half_bits* tile) {
+  constexpr int kKeys = keys_of_tile(DIMS, WAVES), kPieces = DIMS / kPiece;
+  // A thread has the same piece of every `step`-th row.
+  const int step = WAVES * wave_size() / kPieces, first = static_cast<int>(threadIdx.x) / kPieces;
+  const int column = static_cast<int>(threadIdx.x) % kPieces * kPiece;
+  const int64_t stride = static_cast<int64_t>(c.Hkv) * c.Dh;
+  const int64_t base = (t0 + first) * stride + static_cast<int64_t>(kv) * c.Dh + column;
+  const int end = column < c.Dh ? T - t0 : 0;  // of the rows that are there
+  if (c.type == (O == Operand::f16 ? CacheType::f16 : CacheType::bf16)) {
+    const half_bits* const from = static_cast<const half_bits*>(cache) + base;
+    GRETA_UNROLL
+    for (int n = 0; n < (kKeys + step - 1) / step; ++n) {
+      const int row = first + n * step;
+      if (kKeys % step != 0 && row >= kKeys) return;
+      copy_piece(tile + tile_at(kKeys, row, column), from + n * step * stride, row < end);
+    }
+    return;
+  }
+  GRETA_NO_UNROLL
+  for (int row = first; row < kKeys; row += step) {
+    float values[kPiece] = {};
+    const auto read = [&]<CacheType C>() {
+      CacheRun<C> run;
+      run.load(static_cast<const typename CacheValue<C>::Stored*>(cache) + base + (row - first) * stride);
+      run.to_f32(values);
+    };
+    if (row < end && c.type == CacheType::f32) read.template operator()<CacheType::f32>();
+    if (row < end && c.type == CacheType::f16) read.template operator()<CacheType::f16>();
+    if (row < end && c.type == CacheType::bf16) read.template operator()<CacheType::bf16>();
+    uint4 rounded;
+    rounded.x = rounded_pair<O>(values[0], values[1]), rounded.y = rounded_pair<O>(values[2], values[3]);
+    rounded.z = rounded_pair<O>(values[4], values[5]), rounded.w = rounded_pair<O>(values[6], values[7]);
+    *reinterpret_cast<uint4*>(tile + tile_at(kKeys, row, column)) = rounded;
+  }
+}
+
+// Columns k0 … k0 + 15 of 16 rows of q, rounded; zeros beyond S and Dh.
+template <Operand O>
+__device__ __forceinline__ PairsA query_pairs(const Prefill& c, int row0, int h, int k0) {
+  PairsA a{};
+  GRETA_UNROLL
+  for (int r = 0; r < fragment_elements(); r += 2) {
+    const FragmentCell cell = a_cell(lane_id(), r);
+    const int s = row0 + cell.row, d = k0 + cell.column;
+    float2 pair = make_float2(0, 0);
+    if (s < c.S && d < c.Dh) {
+      pair = *reinterpret_cast<const float2*>(c.q + (static_cast<int64_t>(s) * c.H + h) * c.Dh + d);
+    }
+    a.x[r / 2] = rounded_pair<O>(pair.x, pair.y);
+  }
+  return a;
+}
+
+// The running softmax of a wave's 16 rows.
+struct Running {
+  float maximum[kLaneRowStorage];  // of the products q · k
+  float shift[kLaneRowStorage];    // what is added to a scaled product: −scale · maximum, rounded
+  float sum[kLaneRowStorage];      // this lane's columns only, until the end
+};
+
+// Scores of keys beyond a row's position become −∞. `ahead`: the position of the wave's first row less the
+// tile's first key.
+template <int TILES>
+__device__ __forceinline__ void mask(FragmentAcc (&scores)[TILES], int ahead) {
+  GRETA_UNROLL
+  for (int t = 0; t < TILES; ++t) {
+    GRETA_UNROLL
+    for (int r = 0; r < fragment_elements(); ++r) {
+      const FragmentCell cell = acc_cell(lane_id(), r);
+      if (t * kTile + cell.column > ahead + cell.row) scores[t].x[r] = -INFINITY;
+    }
+  }
+}
+
+// Scores become their exponentials; what the sums so far must be multiplied by goes to `factor`.
+template <int TILES>
+__device__ __forceinline__ void exponentials(FragmentAcc (&scores)[TILES], float scale, Running& running,
+                                             float (&factor)[kLaneRowStorage]) {
+  GRETA_UNROLL
+  for (int i = 0; i < lane_rows(wave_size()); ++i) {
+    float largest = running.maximum[i];
+    GRETA_UNROLL
+    for (int t = 0; t < TILES; ++t) {
+      GRETA_UNROLL
+      for (int r = 0; r < fragment_elements(); ++r) {
+        if (lane_row_of(r) == i) largest = fmaxf(largest, scores[t].x[r]);
+      }
+    }
+    running.maximum[i] = row_maximum(largest);
+    const float shift = -(running.maximum[i] * scale);
+    factor[i] = power_of_two(shift - running.shift[i]);
+    running.shift[i] = shift;
+    running.sum[i] *= factor[i];
+  }
+  GRETA_UNROLL
+  for (int t = 0; t < TILES; ++t) {
+    GRETA_UNROLL
+    for (int r = 0; r < fragment_elements(); ++r) {
+      const int i = lane_row_of(r);
+      scores[t].x[r] = power_of_two(fmaf(scores[t].x[r], scale, running.shift[i]));
+      running.sum[i] += scores[t].x[r];
+    }
+  }
+}
+
+template <int TILES>
+__device__ __forceinline__ void rescale(FragmentAcc (&outs)[TILES], const float (&factor)[kLaneRowStorage]) {
+  bool changed = false;
+  GRETA_UNROLL
+  for (int i = 0; i < lane_rows(wave_size()); ++i) changed |= factor[i] != 1.0f;
+  if (wave_ballot(changed) == 0) return;
+  GRETA_UNROLL
+  for (int t = 0; t < TILES; ++t) {
+    GRETA_UNROLL
+    for (int r = 0; r < fragment_elements(); ++r) outs[t].x[r] *= factor[lane_row_of(r)];
+  }
+}
+
+template <Operand O, int DIMS, int WAVES>
+__global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES))
+    attention_prefill_kernel(Prefill c) {
+  constexpr int kKeys = keys_of_tile(DIMS, WAVES), kKeyTiles = kKeys / kTile, kDimTiles = DIMS / kTile;
+  constexpr int kValues = kKeys * DIMS;  // of a tile
+  constexpr bool kKept = DIMS <= 128;    // q stays in registers
+  constexpr bool kGroups = in_groups(DIMS, WAVES);
+  GRETA_DYNAMIC_SHARED(half_bits, ring);
+
+  const int tiles = (c.S + WAVES * kTile - 1) / (WAVES * kTile);
+  const int tile = tiles - 1 - static_cast<int>(blockIdx.x) / c.H, h = static_cast<int>(blockIdx.x) % c.H;
+  const int kv = h / (c.H / c.Hkv), row0 = (tile * WAVES + wave_id()) * kTile;
+  const int T = c.start + c.S, last = c.start + (tile + 1) * WAVES * kTile;
+  const int end = T < last ? T : last;
+  const int steps = (end + kKeys - 1) / kKeys;
+
+  const auto keys = [&](int j) { return ring + j % kRing * kValues; };
+  const auto values = [&](int j) { return ring + (kRing + j % kRing) * kValues; };
+  const auto fetch = [&](int step) {  // what step + kRing − 1 needs
+    const int k = step + kRing - 1, v = k - 1;
+    if (k < steps) load_tile<O, DIMS, WAVES>(c, c.k_cache, kv, k * kKeys, T, keys(k));
+    if (v >= 0 && v < steps) load_tile<O, DIMS, WAVES>(c, c.v_cache, kv, v * kKeys, T, values(v));
+    copies_commit();
+  };
+  const auto begin_step = [&](int step) {
+    copies_wait<kRing - 2>();
+    shared_written();
+    __syncthreads();  // tiles of this step are there, those of the step before are free
+    fetch(step);
+  };
+
+  PairsA query[kKept ? kDimTiles : 1], p[kKeyTiles];
+  FragmentAcc scores[kKeyTiles], outs[kDimTiles];
+  Running running;
+  float factor[kLaneRowStorage];
+  for (int step = 1 - kRing; step < 0; ++step) fetch(step);
+  if constexpr (kKept) {
+    GRETA_UNROLL
+    for (int k = 0; k < kDimTiles; ++k) query[k] = query_pairs<O>(c, row0, h, k * kTile);
+    group_hold(query);
+  }
+  GRETA_UNROLL
+  for (int t = 0; t < kDimTiles; ++t) outs[t].fill(0);
+  for (int i = 0; i < kLaneRowStorage; ++i) {
+    running.maximum[i] = -INFINITY, running.shift[i] = INFINITY, running.sum[i] = 0;
+  }
+
+  const auto multiply_keys = [&](int j) {
+    if constexpr (kKept) {
+      GRETA_UNROLL
+      for (int k = 0; k < kDimTiles; ++k) {
+        if constexpr (kGroups) {
+          group_product_by_rows<O>(scores, query[k], keys(j), kKeys, 0, k * kTile, k > 0);
+        } else {
+          wave_product_by_rows<O, kKeyTiles>(scores, query[k], keys(j), kKeys, 0, k * kTile, k > 0);
+        }
+      }
+    } else {
+      GRETA_NO_UNROLL
+      for (int k = 0; k < kDimTiles; ++k) {
+        query[0] = query_pairs<O>(c, row0, h, k * kTile);
+        wave_product_by_rows<O, kKeyTiles>(scores, query[0], keys(j), kKeys, 0, k * kTile, k > 0);
+      }
+    }
+    group_commit();
+  };
+  const auto multiply_values = [&](int j) {
+    GRETA_UNROLL
+    for (int k = 0; k < kKeyTiles; ++k) {
+      if constexpr (kGroups) {
+        GRETA_UNROLL
+        for (int d = 0; d < DIMS; d += kPanel) {
+          group_product_by_columns<O>(outs + d / kTile, p[k], values(j), kKeys, k * kTile, d, true);
+        }
+      } else {
+        wave_product_by_columns<O, kDimTiles>(outs, p[k], values(j), kKeys, k * kTile, 0, true);
+      }
+    }
+    group_commit();
+  };
+  const auto softmax = [&](int j) {
+    const int ahead = c.start + row0 - j * kKeys;
+    if (ahead < kKeys - 1) mask(scores, ahead);
+    exponentials(scores, c.scale, running, factor);
+  };
+  const auto round_exponentials = [&] {
+    GRETA_UNROLL
+    for (int t = 0; t < kKeyTiles; ++t) p[t] = as_rows_of_a<O>(scores[t]);
+    group_hold(p);
+  };
+
+  begin_step(0);
+  GRETA_UNROLL
+  for (int t = 0; t < kKeyTiles; ++t) scores[t].fill(0);
+  group_hold(scores);
+  group_begin();
+  multiply_keys(0);
+  group_wait<0>();
+  group_hold(scores);
+  softmax(0);
+  round_exponentials();
+  for (int j = 1; j < steps; ++j) {
+    begin_step(j);
+    group_hold(outs);
+    group_hold(scores);
+    group_hold(p);
+    group_begin();
+    multiply_keys(j);
+    multiply_values(j - 1);
+    group_wait<1>();
+    group_hold(scores);
+    softmax(j);
+    group_wait<0>();
+    group_hold(outs);
+    rescale(outs, factor);
+    round_exponentials();
+  }
+  begin_step(steps);
+  group_hold(outs);
+  group_hold(p);
+  group_begin();
+  multiply_values(steps - 1);
+  group_wait<0>();
+  group_hold(outs);
+
+  GRETA_UNROLL
+  for (int i = 0; i < lane_rows(wave_size()); ++i) running.sum[i] = 1.0f / row_sum(running.sum[i]);
+  GRETA_UNROLL
+  for (int t = 0; t < kDimTiles; ++t) {
+    GRETA_UNROLL
+    for (int r = 0; r < fragment_elements(); ++r) {
+      const FragmentCell cell = acc_cell(lane_id(), r);
+      const int s = row0 + cell.row, d = t * kTile + cell.column;
+      if (s < c.S && d < c.Dh) {
+        c.out[(static_cast<int64_t>(s) * c.H + h) * c.Dh + d] = outs[t].x[r] * running.sum[lane_row_of(r)];
+      }
+    }
+  }
+}
+
+struct Launched {
+  std::string name;
+  int keys;  // of a tile
+};
+
+template <Operand O, int DIMS, int WAVES>
+Launched launch(hipStream_t stream, const Prefill& c) {
+  constexpr int kKeys = keys_of_tile(DIMS, WAVES);
+  constexpr size_t kShared = 2 * kRing * kKeys * DIMS * sizeof(half_bits);
+  const int wave = wave_size();
+  const std::string name = std::string("attention_prefill<operand=") + (O == Operand::f16 ? "f16" : "bf16") +
+                           ",cache=" + cache_name(c.type) + ",tile=" + std::to_string(WAVES * kTile) + "x" +
+                           std::to_string(kKeys) + "x" + std::to_string(DIMS) +
+                           ",waves=" + std::to_string(WAVES) + (in_groups(DIMS, WAVES) ? ",groups=4" : "") +
+                           ",wave=" + std::to_string(wave) + ">";
+  allow_shared(attention_prefill_kernel<O, DIMS, WAVES>, kShared);
+  const unsigned grid = grid_for(ceil_div(c.S, WAVES * kTile) * c.H, 1, "attention_prefill");
+  hipLaunchKernelGGL(HIP_KERNEL_NAME(attention_prefill_kernel<O, DIMS, WAVES>), dim3(grid),
+                     dim3(WAVES * wave), kShared, stream, c);
+  check_launched(name);
+  return {name, kKeys};
+}
+
+// Eight waves share each tile of keys, four make blocks enough for a card of 132 multiprocessors, two a
+// multiprocessor that do not wait for each other. Both give the same bits.
+bool eight_waves(const Prefill& c, Tuning tuning) {
+  if (!kWaveGroups || c.type == CacheType::f32) return tuning == Tuning::wide;
+  return tuning == Tuning::wide && int64_t{c.S} * c.H >= int64_t{6144} * 32;
+}
+
+template <Operand O, int DIMS>
+Launched launch(hipStream_t stream, const Prefill& c, Tuning tuning) {
+  // Of the largest heads a card gets one build: with four waves NVIDIA's registers do not suffice.
+  if constexpr (DIMS > 128 && kPlainWaves > 1) {
+    return launch<O, DIMS, kWideWaves>(stream, c);
+  } else {
+    return eight_waves(c, tuning) ? launch<O, DIMS, kWideWaves>(stream, c)
+                                  : launch<O, DIMS, kPlainWaves>(stream, c);
+  }
+}
+
+template <Operand O>
+Launched launch(hipStream_t stream, const Prefill& c, Tuning tuning) {
+  return c.Dh <= 64    ? launch<O, 64>(stream, c, tuning)
+         : c.Dh <= 128 ? launch<O, 128>(stream, c, tuning)
+                       : launch<O, 256>(stream, c, tuning);
+}
+
+}  // namespace
+
+Attested attention_prefill(hipStream_t stream, Tuning tuning, Operand operand, const float* q,
+                           const void* k_cache, const void* v_cache, CacheType type, int64_t S, int64_t start,
+                           int64_t H, int64_t Hkv, int64_t Dh, float* out) {
+  require(q != nullptr && k_cache != nullptr && v_cache != nullptr && out != nullptr, "attention_prefill",
+          "a pointer is null");
+  require(S > 0 && start >= 0 && start + S <= INT32_MAX - 1024, "attention_prefill",
+          "S is at least 1, start at least 0, and their sum below 2^31 - 1024");
+  require_fused(H, Hkv, Dh, "attention_prefill");
+  const Prefill c{q,
+                  k_cache,
+                  v_cache,
+                  type,
+                  static_cast<int>(S),
+                  static_cast<int>(start),
+                  static_cast<int>(H),
+                  static_cast<int>(Hkv),
+                  static_cast<int>(Dh),
+                  log2_scale(Dh),
+                  out};
+  const Launched ran = operand == Operand::f16 ? launch<Operand::f16>(stream, c, tuning)
+                                               : launch<Operand::bf16>(stream, c, tuning);
+  const char* const rounded = operand == Operand::f16 ? "f16" : "bf16";
+  const int64_t T = start + S;
+  return {ran.name, attention_contract(rounded, rounded, {Dh, T, ceil_div(T, ran.keys)}, "ieee")};
+}
+
+}  // namespace greta::kernels::inline GRETA_MACHINE

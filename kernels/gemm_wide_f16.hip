@@ -1,0 +1,8 @@
+// The wide matrix-core product of f16 (gemm_wide.hpp).
+#include "kernels/gemm_wide.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+
+template std::string gemm_wide<WeightType::f16>(const GemmCall&);
+
+}  // namespace greta::kernels::inline GRETA_MACHINE
