@@ -114,7 +114,7 @@ TEST(AttentionPrefill, EveryOutputWithinItsBound) {
   SEEDED;
   std::mt19937_64 random = generator();
   constexpr Heads kCases[] = {
-      {1, 0, 1, 1, 16}, {17, 0, 4, 2, 32}, {35, 50, 2, 1, 64}, {131, 3, 2, 2, 80}, {5, 130, 4, 1, 144}};
+      {1, 0, 1, 1, 16}, {17, 0, 4, 2, 32}, {35, 50, 2, 1, 64}, {131, 3, 1, 1, 80}, {5, 130, 4, 1, 144}};
   for (const Heads& c : kCases) {
     for (const auto& [tuning, operand, type] : kPrefills) {
       std::vector<float> q = normals(random, c.S * c.H * c.Dh, 2);
@@ -130,7 +130,7 @@ TEST(AttentionPrefill, EveryOutputWithinItsBound) {
                                       c.S, c.start, c.H, c.Hkv, c.Dh, out);
            })) {
         EXPECT_EQ(contract_value(run.attested.contract, "chain"), static_cast<double>(c.Dh));
-        EXPECT_EQ(contract_value(run.attested.contract, "sum"), static_cast<double>(c.T()));
+        EXPECT_EQ(contract_value(run.attested.contract, "sum"), static_cast<double>((c.T() + 15) / 16 * 16));
         const Want want =
             attend(c, rounded(q), rounded(k.values()), rounded(v.values()), run.attested.contract);
         expect_within(run.out, want.out, want.bound, run.attested.kernel + " S=" + std::to_string(c.S));

@@ -324,7 +324,7 @@ Launched launch(hipStream_t stream, const Prefill& c) {
   constexpr int kKeys = keys_of_tile(DIMS, WAVES);
   constexpr size_t kShared = 2 * kRing * kKeys * DIMS * sizeof(half_bits);
   const int wave = wave_size();
-  const std::string name = std::string("attention_prefill<operand=") + (O == Operand::f16 ? "f16" : "bf16") +
+  const std::string name = std::string("attention_prefill<operand=") + operand_name(O) +
                            ",cache=" + cache_name(c.type) + ",tile=" + std::to_string(WAVES * kTile) + "x" +
                            std::to_string(kKeys) + "x" + std::to_string(DIMS) +
                            ",waves=" + std::to_string(WAVES) + (in_groups(DIMS, WAVES) ? ",groups=4" : "") +
@@ -372,6 +372,7 @@ Attested attention_prefill(hipStream_t stream, Tuning tuning, Operand operand, c
   require(S > 0 && start >= 0 && start + S <= INT32_MAX - 1024, "attention_prefill",
           "S is at least 1, start at least 0, and their sum below 2^31 - 1024");
   require_fused(H, Hkv, Dh, "attention_prefill");
+  const std::string unit = matrix_unit();
   const Prefill c{q,
                   k_cache,
                   v_cache,
@@ -385,9 +386,10 @@ Attested attention_prefill(hipStream_t stream, Tuning tuning, Operand operand, c
                   out};
   const Launched ran = operand == Operand::f16 ? launch<Operand::f16>(stream, c, tuning)
                                                : launch<Operand::bf16>(stream, c, tuning);
-  const char* const rounded = operand == Operand::f16 ? "f16" : "bf16";
-  const int64_t T = start + S;
-  return {ran.name, attention_contract(rounded, rounded, {Dh, T, ceil_div(T, ran.keys)}, "ieee")};
+  const char* const rounded = operand_name(operand);
+  // p·v goes through the unit by 16 keys; the lanes' sums of the denominator are shorter.
+  const int64_t T = start + S, sum = ceil_div(T, kTile) * kTile;
+  return {ran.name, attention_contract(rounded, rounded, {Dh, sum, ceil_div(T, ran.keys)}, unit)};
 }
 
 }  // namespace greta::kernels::inline GRETA_MACHINE
