@@ -161,6 +161,7 @@ __device__ __forceinline__ uint64_t wave_ballot(bool yes) { return __ballot_sync
 }  // namespace greta::kernels::inline GRETA_MACHINE
 
 #define GRETA_SHARED(type, name, count) __shared__ type name[count]
-#define GRETA_DYNAMIC_SHARED(type, name)                                \
-  extern __shared__ __align__(16) unsigned char greta_dynamic_shared[]; \
+// At 1024 bytes: what the swizzle of a tile asks for (shared_tile.hpp).
+#define GRETA_DYNAMIC_SHARED(type, name)                                  \
+  extern __shared__ __align__(1024) unsigned char greta_dynamic_shared[]; \
   type* const name = reinterpret_cast<type*>(greta_dynamic_shared)

@@ -11,6 +11,7 @@
 //                                      has to follow before others' pieces are read
 //   fragment_by_rows(tile, …)          B of a product: b(k, n) = tile(n0 + n, k0 + k)
 //   fragment_by_columns(tile, …)       B of a product: b(k, n) = tile(k0 + k, n0 + n)
+//                                      rows and columns where a fragment begins: multiples of 16
 // On AMD and on the host a copy is done when copy_piece returns.
 #pragma once
 
@@ -67,28 +68,35 @@ __device__ __forceinline__ void copies_wait() {
 }
 
 // Four 8x8 matrices: this lane gives the address of row lane % 8 of matrix lane / 8, and gets registers 2q
-// and 2q + 1 of the fragment from matrix q.
-__device__ __forceinline__ FragmentB fragment_by_rows(const half_bits* tile, int rows, int n0, int k0) {
-  const int lane = lane_id();
+// and 2q + 1 of the fragment from matrix q. Of the address only the lane's part is worth a register: the
+// column's is an exclusive or with a constant.
+template <bool TRANSPOSED>
+__device__ __forceinline__ FragmentB load_matrices(const half_bits* tile, int rows, int row, int column,
+                                                   int lane_row, int lane_column) {
+  const int at = (tile_at(rows, lane_row, lane_column) ^ column % kPanel) + (column / kPanel * rows + row) * kPanel;
   uint32_t x[4];
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-               : "r"(shared_address(tile + tile_at(rows, n0 + lane / 16 * 8 + lane % 8, k0 + lane / 8 % 2 * 8)))
-               : "memory");
+  if constexpr (TRANSPOSED) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                 : "r"(shared_address(tile + at))
+                 : "memory");
+  } else {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                 : "r"(shared_address(tile + at))
+                 : "memory");
+  }
   FragmentB b;
   memcpy(&b, x, sizeof(b));
   return b;
 }
+__device__ __forceinline__ FragmentB fragment_by_rows(const half_bits* tile, int rows, int n0, int k0) {
+  const int lane = lane_id();
+  return load_matrices<false>(tile, rows, n0, k0, lane / 16 * 8 + lane % 8, lane / 8 % 2 * 8);
+}
 __device__ __forceinline__ FragmentB fragment_by_columns(const half_bits* tile, int rows, int k0, int n0) {
   const int lane = lane_id();
-  uint32_t x[4];
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-               : "r"(shared_address(tile + tile_at(rows, k0 + lane / 8 % 2 * 8 + lane % 8, n0 + lane / 16 * 8)))
-               : "memory");
-  FragmentB b;
-  memcpy(&b, x, sizeof(b));
-  return b;
+  return load_matrices<true>(tile, rows, k0, n0, lane / 8 % 2 * 8 + lane % 8, lane / 16 * 8);
 }
 
 #endif

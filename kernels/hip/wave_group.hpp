@@ -5,7 +5,7 @@
 // order of k.
 //
 //   group_begin(); group_product_by_rows<O>(…) …; group_commit();   then group_wait<N>(), as for copies
-//   between the two neither the sums nor A may be touched: group_hold(sums) keeps the compiler from it
+//   between the two neither the sums nor A may be touched: group_hold(…) of both keeps the compiler from it
 //   shared_written()    by each writing thread after its ordinary stores or waited copies to the tile, before
 //                       the barrier: the unit reads shared memory past the ordinary path
 #pragma once
@@ -22,25 +22,36 @@ inline constexpr bool kWaveGroups = false;
 inline constexpr int kGroupWaves = 4;
 inline constexpr int kGroupTiles = kPanel / kTile;  // of sums: 64 columns
 
+// A in whole registers, two neighbours in k in each: the unit reads them while the wave goes on, so nothing
+// may be left to be put together in between.
+struct PairsA {
+  uint32_t x[kFragmentStorage / 2];
+};
+__device__ __forceinline__ FragmentA fragment_of(const PairsA& pairs) {
+  FragmentA a;
+  memcpy(&a, &pairs, sizeof(a));
+  return a;
+}
+
 // The same by one wave alone, through its own fragments, done when it returns; TILES of 16 columns.
 template <Operand O, int TILES>
-__device__ __forceinline__ void wave_product_by_rows(FragmentAcc* sums, const FragmentA& a,
+__device__ __forceinline__ void wave_product_by_rows(FragmentAcc* sums, const PairsA& a,
                                                      const half_bits* tile, int rows, int n0, int k0,
                                                      bool add) {
   GRETA_UNROLL
   for (int t = 0; t < TILES; ++t) {
     if (!add) sums[t].fill(0);
-    mma<O>(sums[t], a, fragment_by_rows(tile, rows, n0 + t * kTile, k0));
+    mma<O>(sums[t], fragment_of(a), fragment_by_rows(tile, rows, n0 + t * kTile, k0));
   }
 }
 template <Operand O, int TILES>
-__device__ __forceinline__ void wave_product_by_columns(FragmentAcc* sums, const FragmentA& a,
+__device__ __forceinline__ void wave_product_by_columns(FragmentAcc* sums, const PairsA& a,
                                                         const half_bits* tile, int rows, int k0, int n0,
                                                         bool add) {
   GRETA_UNROLL
   for (int t = 0; t < TILES; ++t) {
     if (!add) sums[t].fill(0);
-    mma<O>(sums[t], a, fragment_by_columns(tile, rows, k0, n0 + t * kTile));
+    mma<O>(sums[t], fragment_of(a), fragment_by_columns(tile, rows, k0, n0 + t * kTile));
   }
 }
 
@@ -59,6 +70,14 @@ __device__ __forceinline__ void group_hold(FragmentAcc (&sums)[TILES]) {
   for (int t = 0; t < TILES; ++t) {
 #pragma unroll
     for (int r = 0; r < 8; ++r) asm volatile("" : "+f"(sums[t].x[r])::"memory");
+  }
+}
+template <int TILES>
+__device__ __forceinline__ void group_hold(PairsA (&a)[TILES]) {
+#pragma unroll
+  for (int t = 0; t < TILES; ++t) {
+#pragma unroll
+    for (int r = 0; r < 4; ++r) asm volatile("" : "+r"(a[t].x[r])::"memory");
   }
 }
 
@@ -80,13 +99,10 @@ __device__ __forceinline__ uint64_t tile_word(const half_bits* at, int leading_b
       "%21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, add, 1, 1, "      \
       transposed ";\n}"                                                                                     \
       : GRETA_SUMS(0), GRETA_SUMS(1), GRETA_SUMS(2), GRETA_SUMS(3)                                          \
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(word), "r"(static_cast<int>(add)))
+      : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(word), "r"(static_cast<int>(add)))
 
 template <Operand O, bool TRANSPOSED>
-__device__ __forceinline__ void group_product(FragmentAcc* sums, const FragmentA& fragment, uint64_t word,
-                                              bool add) {
-  uint32_t a[4];
-  memcpy(a, &fragment, sizeof(a));
+__device__ __forceinline__ void group_product(FragmentAcc* sums, const PairsA& a, uint64_t word, bool add) {
   if constexpr (O == Operand::f16) {
     if constexpr (TRANSPOSED) {
       GRETA_GROUP_PRODUCT("f16", "1");
@@ -106,7 +122,7 @@ __device__ __forceinline__ void group_product(FragmentAcc* sums, const FragmentA
 
 // sums(i, n) = (add ? sums(i, n) : 0) + Σ_k a(i, k) · tile(n0 + n, k0 + k), k < 16, n < 64.
 template <Operand O>
-__device__ __forceinline__ void group_product_by_rows(FragmentAcc* sums, const FragmentA& a,
+__device__ __forceinline__ void group_product_by_rows(FragmentAcc* sums, const PairsA& a,
                                                       const half_bits* tile, int rows, int n0, int k0,
                                                       bool add) {
   // Eight rows of a panel are 1024 bytes apart; k steps through the rows' pieces.
@@ -115,7 +131,7 @@ __device__ __forceinline__ void group_product_by_rows(FragmentAcc* sums, const F
 }
 // sums(i, n) = (add ? sums(i, n) : 0) + Σ_k a(i, k) · tile(k0 + k, n0 + n); n0: a panel's first column.
 template <Operand O>
-__device__ __forceinline__ void group_product_by_columns(FragmentAcc* sums, const FragmentA& a,
+__device__ __forceinline__ void group_product_by_columns(FragmentAcc* sums, const PairsA& a,
                                                          const half_bits* tile, int rows, int k0, int n0,
                                                          bool add) {
   const half_bits* const at = tile + (n0 / kPanel * rows + k0) * kPanel;
@@ -129,17 +145,17 @@ __device__ __forceinline__ void group_begin() {}
 __device__ __forceinline__ void group_commit() {}
 template <int N>
 __device__ __forceinline__ void group_wait() {}
-template <int TILES>
-__device__ __forceinline__ void group_hold(FragmentAcc (&)[TILES]) {}
+template <class Registers, int TILES>
+__device__ __forceinline__ void group_hold(Registers (&)[TILES]) {}
 
 template <Operand O>
-__device__ __forceinline__ void group_product_by_rows(FragmentAcc* sums, const FragmentA& a,
+__device__ __forceinline__ void group_product_by_rows(FragmentAcc* sums, const PairsA& a,
                                                       const half_bits* tile, int rows, int n0, int k0,
                                                       bool add) {
   wave_product_by_rows<O, kGroupTiles>(sums, a, tile, rows, n0, k0, add);
 }
 template <Operand O>
-__device__ __forceinline__ void group_product_by_columns(FragmentAcc* sums, const FragmentA& a,
+__device__ __forceinline__ void group_product_by_columns(FragmentAcc* sums, const PairsA& a,
                                                          const half_bits* tile, int rows, int k0, int n0,
                                                          bool add) {
   wave_product_by_columns<O, kGroupTiles>(sums, a, tile, rows, k0, n0, add);
