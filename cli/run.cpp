@@ -52,7 +52,8 @@ Options options() {
       .flag("only", "KEY", "just the comparisons whose key matches: a substring, or a glob")
       .flag("out,o", "DIR", "output directory (default: runs/SUITE-TIME); of several suites: their parent")
       .flag("force,f", "", "overwrite a run that is in the output directory")
-      .flag("device", "DEVICE", "where the engine runs: host (default), hip (the first card) or hip:N")
+      .flag("device", "DEVICE",
+            "where the engine runs: host (default), hip (the first card), hip:N, a list of these, or hip:all")
       .flag("wave", "64|32", "wave size of the host machine (default 64)")
       .flag("threads,j", "N", "workers (default: all cores)")
       .flag("order-seed", "N", "permutes the order in which the host machine runs lanes")
@@ -134,7 +135,7 @@ suites::RunOptions run_options(const Given& given, const CommandLine& line) {
   suites::RunOptions options;
   options.command_line = line.whole;
   options.only = given.text("only");
-  options.device = given.text("device", "host");
+  options.devices = engine::parse_devices(given.text("device", "host"));
   options.wave = std::stoi(given.one_of("wave", {"64", "32"}, "64"));
   options.threads = static_cast<int>(given.number("threads", 1, 4096).value_or(0));
   options.order_seed = given.seed("order-seed");

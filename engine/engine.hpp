@@ -25,8 +25,12 @@ Unit parse_unit(std::string_view);           // Error (usage) with the nearest r
 Shape parse_shape(std::string_view);
 std::string parse_matrix_unit(std::string_view);  // of the host machine; the name itself
 
+// "host", "hip", "hip:1", a list "hip:0,hip:1", or "hip:all": one device each. Errors as Engine's for
+// hip:all; (usage) the host machine or a device twice in a list.
+std::vector<std::string> parse_devices(const std::string& list);
+
 struct Settings {
-  std::string device = "host";  // host, hip (the first card) or hip:N; see machines() of on_machine.hpp
+  std::string device = "host";  // host, hip (the first card) or hip:N
   Unit unit = Unit::automatic;
   Shape shape = Shape::automatic;
   int wave = 64;                       // host machine: 64 or 32

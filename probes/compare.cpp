@@ -161,7 +161,8 @@ void judge(const Operands<R>& at, size_t i, int64_t index, Metrics& m, Maxima& m
     m.nan_count += std::isnan(a);
     m.inf_count += std::isinf(a);
     if (a == r) return;  // the same infinity
-    // What IEEE arithmetic makes of the engine's own NaN is no fault of this stage: the one that made it fails.
+    // What IEEE arithmetic makes of the engine's own NaN is no fault of this stage: the one that made it
+    // fails.
     if (std::isnan(a) && std::isnan(r)) return;
     ++m.non_finite_mismatch;
     ++m.out_of_bound;
@@ -212,32 +213,73 @@ double total(const Sums (&sums)[2], F64 Sums::*member) {
   return sum;
 }
 
-void finish(const Sums (&sums)[2], const Maxima& maxima, Metrics& m) {
-  const double n = static_cast<double>(maxima.finite);
+Piece piece_of(const Sums (&sums)[2], const Maxima& maxima, Metrics m) {
   for (const Sums& half : sums)
     for (size_t lane = 0; lane < kHalf; ++lane) {
       m.max_abs = std::max(m.max_abs, half.max_abs[lane]);
       m.max_ulp = std::max(m.max_ulp, static_cast<int64_t>(half.max_ulp[lane]));
     }
-  const double square = total(sums, &Sums::square), reference = total(sums, &Sums::reference),
-               actual = total(sums, &Sums::actual);
-  if (maxima.finite > 0) {
-    m.mae = total(sums, &Sums::magnitude) / n;
-    m.rmse = std::sqrt(square / n);
+  return {.metrics = m,
+          .finite = maxima.finite,
+          .error = total(sums, &Sums::error),
+          .magnitude = total(sums, &Sums::magnitude),
+          .square = total(sums, &Sums::square),
+          .reference = total(sums, &Sums::reference),
+          .actual = total(sums, &Sums::actual),
+          .product = total(sums, &Sums::product)};
+}
+
+Metrics finish(const Piece& all) {
+  Metrics m = all.metrics;
+  const double n = static_cast<double>(all.finite);
+  if (all.finite > 0) {
+    m.mae = all.magnitude / n;
+    m.rmse = std::sqrt(all.square / n);
   }
-  m.nmse = square == 0 ? 0 : square / reference;
-  m.cosine = reference > 0 && actual > 0
-                 ? total(sums, &Sums::product) / (std::sqrt(reference) * std::sqrt(actual))
-                 : (reference == actual ? 1 : 0);
-  const double mean = n > 0 ? total(sums, &Sums::error) / n : 0;
-  if (maxima.finite >= 2 && square > 0 && mean != 0) {
-    const double variance = std::max(0.0, square - n * mean * mean) / (n - 1);
+  m.nmse = all.square == 0 ? 0 : all.square / all.reference;
+  m.cosine = all.reference > 0 && all.actual > 0
+                 ? all.product / (std::sqrt(all.reference) * std::sqrt(all.actual))
+                 : (all.reference == all.actual ? 1 : 0);
+  const double mean = n > 0 ? all.error / n : 0;
+  if (all.finite >= 2 && all.square > 0 && mean != 0) {
+    const double variance = std::max(0.0, all.square - n * mean * mean) / (n - 1);
     m.bias_z = mean / std::sqrt(variance / n);
   }
+  return m;
+}
+
+// `next` stands after `all`.
+void append(Piece& all, const Piece& next) {
+  Metrics& m = all.metrics;
+  const Metrics& n = next.metrics;
+  if (n.worst >= 0 && (n.bound_ratio > m.bound_ratio || m.worst < 0)) {
+    m.bound_ratio = n.bound_ratio;
+    m.worst = m.count + n.worst;
+    m.worst_actual = n.worst_actual;
+    m.worst_expected = n.worst_expected;
+    m.worst_bound = n.worst_bound;
+  }
+  m.certain_ratio = std::max(m.certain_ratio, n.certain_ratio);
+  m.max_abs = std::max(m.max_abs, n.max_abs);
+  m.max_rel = std::max(m.max_rel, n.max_rel);
+  m.max_ulp = std::max(m.max_ulp, n.max_ulp);
+  m.count += n.count;
+  m.out_of_bound += n.out_of_bound;
+  m.out_of_certain += n.out_of_certain;
+  m.nan_count += n.nan_count;
+  m.inf_count += n.inf_count;
+  m.non_finite_mismatch += n.non_finite_mismatch;
+  all.finite += next.finite;
+  all.error += next.error;
+  all.magnitude += next.magnitude;
+  all.square += next.square;
+  all.reference += next.reference;
+  all.actual += next.actual;
+  all.product += next.product;
 }
 
 template <bool HasCertain, typename R>
-Metrics compare_blocks(const Operands<R>& whole, size_t count) {
+Piece compare_blocks(const Operands<R>& whole, size_t count) {
   Metrics m;
   m.count = static_cast<int64_t>(count);
   Maxima maxima{.finite = m.count};
@@ -262,14 +304,13 @@ Metrics compare_blocks(const Operands<R>& whole, size_t count) {
     block<HasCertain>(Operands<R>{actual, reference, expected, certain}, kLanes, size,
                       static_cast<int64_t>(even), m, maxima, sums);
   }
-  finish(sums, maxima, m);
-  return m;
+  return piece_of(sums, maxima, m);
 }
 
 }  // namespace
 
-Metrics compare(std::span<const float> actual, std::span<const double> reference,
-                std::span<const double> expected, std::span<const double> certain) {
+Piece compare_piece(std::span<const float> actual, std::span<const double> reference,
+                    std::span<const double> expected, std::span<const double> certain) {
   if (reference.size() != actual.size() || expected.size() != actual.size() ||
       certain.size() != actual.size())
     fail_internal("compared spans differ in length: {} actual, {} reference, {} expected, {} certain",
@@ -278,16 +319,28 @@ Metrics compare(std::span<const float> actual, std::span<const double> reference
                                       actual.size());
 }
 
+Metrics compare(std::span<const float> actual, std::span<const double> reference,
+                std::span<const double> expected, std::span<const double> certain) {
+  return finish(compare_piece(actual, reference, expected, certain));
+}
+
+Metrics join(std::span<const Piece> pieces) {
+  Piece all;
+  for (const Piece& piece : pieces) append(all, piece);
+  return finish(all);
+}
+
 Metrics compare(std::span<const float> actual, std::span<const float> other,
                 std::span<const float> tolerance) {
   if (other.size() != actual.size() || (!tolerance.empty() && tolerance.size() != actual.size()))
     fail_internal("compared spans differ in length: {} actual, {} other, {} tolerance", actual.size(),
                   other.size(), tolerance.size());
   if (!tolerance.empty())
-    return compare_blocks<false, float>({actual.data(), other.data(), tolerance.data(), tolerance.data()},
-                                        actual.size());
+    return finish(compare_blocks<false, float>(
+        {actual.data(), other.data(), tolerance.data(), tolerance.data()}, actual.size()));
   const std::vector<float> zero(actual.size(), 0.0f);
-  return compare_blocks<false, float>({actual.data(), other.data(), zero.data(), zero.data()}, actual.size());
+  return finish(
+      compare_blocks<false, float>({actual.data(), other.data(), zero.data(), zero.data()}, actual.size()));
 }
 
 }  // namespace greta::probes

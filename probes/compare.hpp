@@ -35,6 +35,18 @@ struct Metrics {
 Metrics compare(std::span<const float> actual, std::span<const double> reference,
                 std::span<const double> expected, std::span<const double> certain);
 
+// A comparison in pieces: each judged on its own, in parallel if one likes, then joined in the order of the
+// elements. One piece joined is compare().
+struct Piece {
+  Metrics metrics;  // all but what sums make
+  int64_t finite = 0;
+  double error = 0, magnitude = 0, square = 0, reference = 0, actual = 0,
+         product = 0;  // sums over the finite ones
+};
+Piece compare_piece(std::span<const float> actual, std::span<const double> reference,
+                    std::span<const double> expected, std::span<const double> certain);
+Metrics join(std::span<const Piece> pieces);
+
 // Two engines' tensors against each other, with one tolerance an element (empty: 0, bitwise up to the sign of
 // zero and what a NaN carries).
 Metrics compare(std::span<const float> actual, std::span<const float> other,

@@ -320,6 +320,39 @@ TEST_F(CompareSeeded, SameBitsAtEveryAlignment) {
   }
 }
 
+TEST_F(CompareSeeded, PiecesJoinToTheWhole) {
+  for (const size_t count : {1u, 16u, 1000u, 5000u}) {
+    Case c = clean(count, random);
+    c.actual[random() % count] = 1e9f;  // the worst, in one of the pieces
+    if (count > 20) c.actual[random() % count] = kNanF;
+    std::vector<Piece> pieces;
+    for (size_t begin = 0; begin < count;) {
+      const size_t size = 1 + random() % (count - begin);
+      const auto part = [&](const auto& all) { return std::span(all).subspan(begin, size); };
+      pieces.push_back(compare_piece(part(c.actual), part(c.reference), part(c.expected), part(c.certain)));
+      begin += size;
+    }
+    const Metrics joined = join(pieces), whole = c.metrics();
+    EXPECT_EQ(joined.count, whole.count);
+    EXPECT_EQ(joined.out_of_bound, whole.out_of_bound);
+    EXPECT_EQ(joined.out_of_certain, whole.out_of_certain);
+    EXPECT_EQ(joined.bound_ratio, whole.bound_ratio);
+    EXPECT_EQ(joined.certain_ratio, whole.certain_ratio);
+    EXPECT_EQ(joined.worst, whole.worst) << count << " in " << pieces.size();
+    EXPECT_TRUE(joined.worst_actual == whole.worst_actual || std::isnan(whole.worst_actual));
+    EXPECT_EQ(joined.max_abs, whole.max_abs);
+    EXPECT_EQ(joined.max_rel, whole.max_rel);
+    EXPECT_EQ(joined.max_ulp, whole.max_ulp);
+    EXPECT_EQ(joined.nan_count, whole.nan_count);
+    EXPECT_EQ(joined.non_finite_mismatch, whole.non_finite_mismatch);
+    const auto near = [](double a, double b) { return std::abs(a - b) <= 1e-9 * std::abs(b); };
+    EXPECT_TRUE(near(joined.mae, whole.mae) && near(joined.rmse, whole.rmse) &&
+                near(joined.nmse, whole.nmse) && near(joined.cosine, whole.cosine));
+    if (count > 1) EXPECT_TRUE(near(joined.bias_z, whole.bias_z)) << joined.bias_z << " " << whole.bias_z;
+  }
+  EXPECT_EQ(join({}).count, 0);
+}
+
 TEST_F(CompareSeeded, BiasSeesWhatNoElementShows) {
   Case c = clean(200000, random);
   EXPECT_LT(std::fabs(c.metrics().bias_z), 6);

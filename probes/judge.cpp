@@ -67,14 +67,18 @@ void Judge::weight(const std::string& gguf_name, const Compare& compare) {
 
 std::vector<Finding> Judge::take() { return std::exchange(findings_, {}); }
 
-void compare_with(Finding& finding, const Tap& tap, std::span<const double> value,
-                  std::span<const double> expected, std::span<const double> certain) {
+void describe_with(Finding& finding, const Tap& tap, int64_t reference_values) {
   finding.kernel = tap.kernel;
   finding.contract = tap.contract;
   finding.shape = tap.tensor->shape();
-  if (tap.tensor->size() != static_cast<int64_t>(value.size()))
+  if (tap.tensor->size() != reference_values)
     throw Missing(say("the engine's tensor has shape {}, the reference has {} values",
-                      to_string(finding.shape), value.size()));
+                      to_string(finding.shape), reference_values));
+}
+
+void compare_with(Finding& finding, const Tap& tap, std::span<const double> value,
+                  std::span<const double> expected, std::span<const double> certain) {
+  describe_with(finding, tap, static_cast<int64_t>(value.size()));
   finding.metrics = compare(tap.f32(), value, expected, certain);
 }
 

@@ -87,6 +87,11 @@ const reference::Bounded& WeightView::local() const {
   });
 }
 
+void WeightView::visit_local(const reference::BoundedVisitor& visit) const {
+  if (!delivered) throw Missing(say("weight {} did not come from the engine", weight));
+  reference::local_weight_tiles(model, weight, reference::Contract::parse(delivered->contract), visit);
+}
+
 int register_probe(ProbeEntry entry) {
   const std::string name = entry.name;
   if (!registry().emplace(name, std::move(entry)).second) fail_internal("two probes are called '{}'", name);

@@ -99,6 +99,8 @@ struct WeightView {
   const Tap* delivered;  // null when it did not come
   std::shared_ptr<LocalReference> shared = std::make_shared<LocalReference>();
   const reference::Bounded& local() const;  // throws Missing when the weight did not come
+  // A few rows at a time, in parallel and in no order: the largest weights would not fit in float64.
+  void visit_local(const reference::BoundedVisitor& visit) const;
 };
 
 struct CaseView {
@@ -124,7 +126,10 @@ class Judge {
   int64_t made_ = 0;
 };
 
-// Fills in kernel, contract, shape and metrics. Throws Missing when the sizes differ.
+// Fills in kernel, contract and shape. Throws Missing when the tensor has another number of values than the
+// reference.
+void describe_with(Finding& finding, const Tap& tap, int64_t reference_values);
+// The same and the metrics.
 void compare_with(Finding& finding, const Tap& tap, std::span<const double> value,
                   std::span<const double> expected, std::span<const double> certain);
 

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <mutex>
+#include <vector>
 
 #include "probes/probe.hpp"
 
@@ -118,10 +121,26 @@ struct StageParity {
   void check_weight(const WeightView& at, Judge& judge) const {
     if (chained) return;
     judge.weight(at.weight, [&](Finding& finding) {
-      const auto& bounded = at.local();
-      compare_with(finding, *at.delivered, span(bounded.value), span(bounded.expected),
-                   span(bounded.certain));
-      finding.reason = bounded.reason;
+      std::mutex mutex;
+      std::map<int64_t, Piece> pieces;  // by their first row
+      int64_t reference_values = 0;
+      at.visit_local([&](int64_t begin, const reference::Bounded& rows) {
+        const auto from = static_cast<size_t>(begin * rows.value.cols());
+        const auto count = static_cast<size_t>(rows.value.size());
+        const auto values = at.delivered->f32();
+        Piece piece;
+        if (from + count <= values.size())  // else the tensor is too short, which is said below
+          piece = compare_piece(values.subspan(from, count), span(rows.value), span(rows.expected),
+                                span(rows.certain));
+        const std::lock_guard lock(mutex);
+        pieces.emplace(begin, piece);
+        reference_values += rows.value.size();
+        finding.reason = rows.reason;
+      });
+      std::vector<Piece> in_order;
+      for (const auto& [begin, piece] : pieces) in_order.push_back(piece);
+      describe_with(finding, *at.delivered, reference_values);
+      finding.metrics = join(in_order);
     });
   }
 

@@ -59,14 +59,17 @@ Errors embed(const Request& in) {
   return errors;
 }
 
+Errors dequantised_rows(GgmlType type, Matrix exact, const Contract& contract) {
+  auto errors = Errors::of_shape(exact.rows(), exact.cols());
+  errors.value = std::move(exact);
+  round_weights(type, *contract.w, errors);
+  return errors;
+}
+
 Errors dequantised_weight(const Model& model, const std::string& gguf_name, const Contract& contract,
                           const WeightReading& reading) {
   const WeightReader weight(model, gguf_name, reading);
-  const auto info = weight.info();
-  auto errors = Errors::of_shape(info.rows, info.columns);
-  errors.value = *weight.whole();
-  round_weights(info.type, *contract.w, errors);
-  return errors;
+  return dequantised_rows(weight.info().type, *weight.whole(), contract);
 }
 
 Errors copy(const Request& in) { return moved(in.operand(0)); }

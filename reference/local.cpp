@@ -169,9 +169,26 @@ Bounded local(const Model& model, Stage stage, int layer, const Call& call, cons
   return judge(errors_of({model, stage, layer, call, contract, fetch, kRight, own_weights}));
 }
 
-Bounded local_weight(const Model& model, const std::string& gguf_name, const Contract& contract) {
+namespace {
+
+void require_dequant(const std::string& gguf_name, const Contract& contract) {
   if (contract.op != "dequant")
     fail_invalid("weight {} declares op={}, dequant was expected", gguf_name, contract.op);
+}
+
+}  // namespace
+
+void local_weight_tiles(const Model& model, const std::string& gguf_name, const Contract& contract,
+                        const BoundedVisitor& visit) {
+  require_dequant(gguf_name, contract);
+  const auto type = model.weight_info(gguf_name).type;
+  model.visit_tiles(gguf_name, [&](int64_t begin, const Eigen::Ref<const Matrix>& tile) {
+    visit(begin, judge(dequantised_rows(type, tile, contract)));
+  });
+}
+
+Bounded local_weight(const Model& model, const std::string& gguf_name, const Contract& contract) {
+  require_dequant(gguf_name, contract);
   return judge(dequantised_weight(model, gguf_name, contract));
 }
 

@@ -108,6 +108,10 @@ Bounded local(const Model&, Stage, int layer, const Call&, const Contract&, cons
               const OwnWeights& own_weights = {});
 // The same for the engine's view of a weight (contract op=dequant).
 Bounded local_weight(const Model&, const std::string& gguf_name, const Contract&);
+// The same a few rows at a time, in parallel and in no order, for a weight that would not fit in float64: as
+// Model::visit_tiles.
+using BoundedVisitor = std::function<void(int64_t begin, const Bounded& rows)>;
+void local_weight_tiles(const Model&, const std::string& gguf_name, const Contract&, const BoundedVisitor&);
 
 // The audit: `samples` elements of the stage recomputed in double-double; the largest |float64 -
 // double-double| / expected bound (far under 1, or the reference is not fit to judge).

@@ -37,10 +37,11 @@ WeightReader reader_of(const Request&, const std::string& gguf_name);
 Errors errors_of(const Request&);
 
 // elementwise.cpp
-Errors embed(const Request&);   // row of the table
-Errors copy(const Request&);    // bits are moved
-Errors add(const Request&);     // a + b
-Errors swiglu(const Request&);  // gate / (1 + e^-gate) · up
+Errors embed(const Request&);                                      // row of the table
+Errors copy(const Request&);                                       // bits are moved
+Errors add(const Request&);                                        // a + b
+Errors swiglu(const Request&);                                     // gate / (1 + e^-gate) · up
+Errors dequantised_rows(GgmlType, Matrix exact, const Contract&);  // of a weight
 Errors dequantised_weight(const Model&, const std::string& gguf_name, const Contract&,
                           const WeightReading& reading = {});
 // gelu.cpp

@@ -70,10 +70,10 @@ void CaseRun::run(EnginePort& engine, EnginePort* repeat, const Message& repeat_
     if (case_.repeats && repeat) passes.repeat(*repeat);
     if (case_.untapped) passes.untapped(engine);
   } catch (...) {
-    bench_.engine_seconds += passes.engine_seconds();
+    engine_seconds_ += passes.engine_seconds();
     throw;
   }
-  bench_.engine_seconds += passes.engine_seconds();
+  engine_seconds_ += passes.engine_seconds();
   bench_.checker.submit([this] { check_case(); });
   bench_.checker.drain();
   require_complete();

@@ -21,7 +21,6 @@ struct Bench {
   Checker& checker;
   Meter& meter;
   uint64_t seed = 1;
-  double& engine_seconds;  // of the whole run
 };
 
 // The probes of the plan, each with what it has found so far. Only the checking thread uses them while the
@@ -40,6 +39,7 @@ class CaseRun {
   void run(EnginePort& engine, EnginePort* repeat, const Message& repeat_note);
   // What was found, also after run() threw; the checking thread must be idle.
   std::vector<probes::Finding> findings();
+  double engine_seconds() const { return engine_seconds_; }
   // What the engine delivered; it may outlive this.
   std::shared_ptr<const probes::Evidence> evidence() const { return evidence_; }
 
@@ -59,6 +59,7 @@ class CaseRun {
   std::vector<probes::Finding> found_;
   std::map<std::string, Message> chain_failures_;
   int64_t counted_ = 0;
+  double engine_seconds_ = 0;
 };
 
 }  // namespace greta::suites

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 #include "datasets/error.hpp"
 #include "reports/verdicts_json.hpp"
@@ -14,6 +15,7 @@
 #include "suites/interrupt.hpp"
 #include "suites/kept_evidence.hpp"
 #include "suites/models.hpp"
+#include "suites/share_out.hpp"
 #include "suites/verdict.hpp"
 #include "suites/weights.hpp"
 
@@ -46,6 +48,13 @@ Message reason_of(const std::exception& error) {
   return interrupted ? say("interrupted by {}", interrupted->signal) : probes::message_of(error);
 }
 
+// One device: its engines of the arm that runs, and the thread that checks what they deliver.
+struct Station {
+  std::string device;
+  std::unique_ptr<EnginePort> engine, repeat;
+  Checker checker;
+};
+
 class Session {
  public:
   Session(const Suite& suite, const RunOptions& options, const MakeEngine& make)
@@ -57,6 +66,10 @@ class Session {
                         weight_names(models_.file(suite.arms.front().name), models_.config()),
                         options.only)) {
     make_directory(options.out_dir);
+    for (const auto& device : options.devices) {
+      stations_.push_back(std::make_unique<Station>());
+      stations_.back()->device = device;
+    }
     start_arm(first_arm());
     describe();
   }
@@ -64,23 +77,16 @@ class Session {
   reports::RunResult run() {
     const InterruptGuard guard;
     Meter meter(plan_.findings, work(), options_.progress);
-    Checker checker;
     try {
-      for (const auto& arm : result_.arms) {
-        Bench bench{plan_,          models_.reference(arm.name), trace_.get(), checker, meter, suite_.seed,
-                    engine_seconds_};
-        run_arm(bench, arm.name);
-      }
+      for (const auto& arm : result_.arms) run_arm(meter, arm.name);
       conclude();
       close_trace();
     } catch (const std::exception& error) {
       result_.interrupted = reason_of(error);
     }
-    checker.abandon();
+    for (const auto& station : stations_) station->checker.abandon();
     close_quietly();
-    result_.engine_seconds = engine_seconds_ + weight_seconds_;
-    result_.reference_seconds = checker.busy_seconds();
-    result_.wall_seconds = meter.seconds();
+    take_times(meter);
     conclude();
     try {
       save();
@@ -107,11 +113,11 @@ class Session {
            std::any_of(rows.begin(), rows.end(), [](const auto& row) { return !row.empty(); });
   }
 
-  engine::Settings settings(const Arm& arm) const {
+  engine::Settings settings(const Arm& arm, const std::string& device) const {
     engine::Settings settings;
     settings.unit = engine::parse_unit(arm.unit);
     settings.shape = engine::parse_shape(arm.shape);
-    settings.device = options_.device;
+    settings.device = device;
     settings.wave = options_.wave;
     settings.threads = options_.threads;
     settings.order_seed = options_.order_seed;
@@ -124,25 +130,35 @@ class Session {
   // One arm's engines at a time: each holds the weights.
   void start_arm(const Arm& arm) {
     if (engine_arm_ == arm.name) return;
-    engine_.reset();
-    repeat_.reset();
-    engine_ = make_(models_.file(arm.name), settings(arm));
-    engine_arm_ = arm.name;
-    engine_models_[arm.name] = engine_->model_digest();
+    for (const auto& station : stations_) station->engine.reset(), station->repeat.reset();
     const auto repeats = [&](const Case& item) { return item.arm.name == arm.name && item.repeats; };
-    if (std::none_of(plan_.cases.begin(), plan_.cases.end(), repeats)) return;
-    auto other = settings(arm);
-    other.order_seed = options_.order_seed.value_or(suite_.seed) + 1;
-    repeat_ = make_(models_.file(arm.name), other);
-    if (engine_->backend() == "host")
-      repeat_note_ = say("the lanes in another order (order_seed {})", *other.order_seed);
+    const bool repeat = std::any_of(plan_.cases.begin(), plan_.cases.end(), repeats);
+    const uint64_t other_order = options_.order_seed.value_or(suite_.seed) + 1;
+    const GgufFile& file = models_.file(arm.name);
+    std::vector<std::future<void>> loading;  // several at once: each card has a way of its own to the memory
+    for (const auto& station : stations_)
+      loading.push_back(std::async(std::launch::async, [&, &station = *station] {
+        auto how = settings(arm, station.device);
+        station.engine = make_(file, how);
+        how.order_seed = other_order;
+        if (repeat) station.repeat = make_(file, how);
+      }));
+    for (auto& engine : loading) engine.get();
+    engine_arm_ = arm.name;
+    engine_models_[arm.name] = first().model_digest();
+    repeat_note_ = {};
+    if (repeat && first().backend() == "host")
+      repeat_note_ = say("the lanes in another order (order_seed {})", other_order);
   }
+
+  EnginePort& first() const { return *stations_.front()->engine; }
 
   void describe() {
     result_.title = suite_.title;
     result_.suite_path = suite_.path;
-    result_.identity =
-        identify(models_.file(engine_arm_), models_.prompts(), *engine_, options_.command_line);
+    result_.identity = identify(models_.file(engine_arm_), models_.prompts(), first(), options_.command_line);
+    for (size_t i = 1; i < stations_.size(); ++i)
+      result_.identity.device += " + " + stations_[i]->engine->device();
     result_.models = models_.listed(suite_);
     result_.reference = reference::instruction_sets();
     result_.layers = static_cast<int>(models_.config().layers);
@@ -168,32 +184,53 @@ class Session {
     return sum;
   }
 
-  void run_arm(Bench& bench, const std::string& name) {
+  void run_arm(Meter& meter, const std::string& name) {
     start_arm(*std::find_if(suite_.arms.begin(), suite_.arms.end(),
                             [&](const Arm& arm) { return arm.name == name; }));
-    check_weights(bench, name);
-    for (const auto& item : plan_.cases) {
-      if (item.arm.name != name) continue;
-      CaseRun run(bench, item);
-      try {
-        run.run(*engine_, repeat_.get(), repeat_note_);
-      } catch (...) {
-        bench.checker.abandon();
-        add(run.findings());
-        throw;
-      }
-      auto found = run.findings();
-      kept_.add(run.evidence(), found);
-      add(std::move(found));
-      if (trace_) trace_->flush();
-      conclude();
-      result_.engine_seconds = engine_seconds_ + weight_seconds_;
-      result_.reference_seconds = bench.checker.busy_seconds();
-      result_.wall_seconds = bench.meter.seconds();
-      // A run that dies here says so itself: what is missing makes it INVALID until the last case is done.
-      save();
-    }
+    std::vector<Bench> benches;
+    for (const auto& station : stations_)
+      benches.push_back({plan_, models_.reference(name), trace_.get(), station->checker, meter, suite_.seed});
+    check_weights(benches.front(), name);
+    std::vector<const Case*> cases;
+    for (const auto& item : plan_.cases)
+      if (item.arm.name == name) cases.push_back(&item);
+    std::vector<std::unique_ptr<CaseRun>> runs(cases.size());
+    std::vector<char> complete(cases.size());
+    share_out(
+        stations_.size(), cases.size(),
+        [&](size_t at, size_t i) {
+          const Station& station = *stations_[at];
+          runs[i] = std::make_unique<CaseRun>(benches[at], *cases[i]);
+          try {
+            runs[i]->run(*station.engine, station.repeat.get(), repeat_note_);
+          } catch (...) {
+            benches[at].checker.abandon();
+            throw;
+          }
+          complete[i] = true;
+        },
+        [&](size_t i) { finish(*runs[i], complete[i], meter), runs[i].reset(); });
     explain(name);
+  }
+
+  void finish(CaseRun& run, bool complete, const Meter& meter) {
+    auto found = run.findings();
+    engine_seconds_ += run.engine_seconds();
+    if (complete) kept_.add(run.evidence(), found);
+    add(std::move(found));
+    if (!complete) return;
+    if (trace_) trace_->flush();
+    conclude();
+    take_times(meter);
+    // A run that dies here says so itself: what is missing makes it INVALID until the last case is done.
+    save();
+  }
+
+  void take_times(const Meter& meter) {
+    result_.engine_seconds = engine_seconds_ + weight_seconds_;
+    result_.reference_seconds = 0;
+    for (const auto& station : stations_) result_.reference_seconds += station->checker.busy_seconds();
+    result_.wall_seconds = meter.seconds();
   }
 
   void explain(const std::string& arm) {
@@ -209,7 +246,7 @@ class Session {
     const bool write = bench.trace && arm == result_.arms.front().name;
     WeightRun run(bench, arm);
     try {
-      run.run(*engine_, write);
+      run.run(first(), write);
     } catch (...) {
       bench.checker.abandon();
       weight_seconds_ += run.engine_seconds();
@@ -250,7 +287,7 @@ class Session {
   const MakeEngine& make_;
   Models models_;
   Plan plan_;
-  std::unique_ptr<EnginePort> engine_, repeat_;
+  std::vector<std::unique_ptr<Station>> stations_;
   std::string engine_arm_;
   Message repeat_note_;
   std::map<std::string, std::string> engine_models_;  // arm -> what its engine says it runs

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "reports/run_result.hpp"
 #include "suites/engine_port.hpp"
@@ -20,7 +21,8 @@ struct RunOptions {
   std::string out_dir;                            // created; Error (usage) when it cannot be written
   std::string command_line;                       // for the identity
   std::string only;  // a substring or glob of finding keys; matches nothing: Error (usage)
-  std::string device = "host";  // engine::Settings::device
+  // engine::Settings::device of each engine; on more than one, cases run at the same time.
+  std::vector<std::string> devices = {"host"};
   int wave = 64;
   int threads = 0;
   std::optional<uint64_t> order_seed;

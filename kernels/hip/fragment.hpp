@@ -93,10 +93,10 @@ __device__ __forceinline__ FragmentCell acc_cell(int lane, int r) {
 
 template <Operand O = Operand::f16>
 __device__ __forceinline__ void mma(FragmentAcc& c, const FragmentA& a, const FragmentB& b) {
+#if defined(__HIP_DEVICE_COMPILE__)
   using Half4 = _Float16 __attribute__((ext_vector_type(4)));
   using Short4 = short __attribute__((ext_vector_type(4)));  // how the builtin takes bf16
   using Float4 = float __attribute__((ext_vector_type(4)));
-#if defined(__HIP_DEVICE_COMPILE__)
   const Float4 in = __builtin_bit_cast(Float4, c);
   if constexpr (O == Operand::f16) {
     c = __builtin_bit_cast(FragmentAcc,

@@ -5,7 +5,8 @@
 //   F   = the larger of E and c's exponent; s is floored to a multiple of 2^(F − 31), c to one of 2^(F − 24)
 //   c   = their sum, rounded to nearest even
 //
-// Subnormals are kept, a product of 2^128 or more is infinite. From the measurements in MMA-Sim (arXiv
+// Subnormals are kept, a product of 2^128 or more is infinite; an infinity or a NaN among the operands or in
+// c is taken first, as f64 has it. From the measurements in MMA-Sim (arXiv
 // 2511.10909): no card of this kind was at hand.
 #include <algorithm>
 
@@ -34,7 +35,7 @@ void multiply(const uint16_t* a_bits, const uint16_t* b_bits, float* c) {
     std::copy(c_row, c_row + kUnitTile, before);
     for (int k0 = 0; k0 < kUnitTile; k0 += kGroup) {
       int32_t top[kUnitTile], sum[kUnitTile] = {};
-      bool up[kUnitTile] = {}, down[kUnitTile] = {};  // an infinite product, by sign
+      int32_t up[kUnitTile] = {}, down[kUnitTile] = {};  // not 0: an infinite product, by sign
       std::fill(top, top + kUnitTile, 2 * kNoExponent);
       for (int k = k0; k < k0 + kGroup; ++k) {
         for (int j = 0; j < kUnitTile; ++j)
@@ -49,15 +50,18 @@ void multiply(const uint16_t* a_bits, const uint16_t* b_bits, float* c) {
           const auto size = static_cast<int32_t>((product << kUp) >>
                                                  static_cast<uint32_t>(std::min(top[j] - exponent, 31)));
           sum[j] += (size ^ sign) - sign;
-          const bool infinite = exponent + static_cast<int>(product >> (2 * Format::kFraction + 1)) >= 128;
-          up[j] |= infinite && sign == 0;
-          down[j] |= infinite && sign != 0;
+          if constexpr (Format::kBias > 15) {  // f16 has none
+            const int32_t infinite =
+                exponent + static_cast<int32_t>(product >> (2 * Format::kFraction + 1)) >= 128 ? -1 : 0;
+            up[j] |= infinite & ~sign;
+            down[j] |= infinite & sign;
+          }
         }
       }
       for (int j = 0; j < kUnitTile; ++j) {
-        if (up[j] || down[j]) {
-          const float infinity = up[j] ? HUGE_VALF : -HUGE_VALF;
-          c_row[j] = up[j] && down[j] ? NAN : c_row[j] + infinity;
+        if ((up[j] | down[j]) != 0) {
+          const float infinity = up[j] != 0 ? HUGE_VALF : -HUGE_VALF;
+          c_row[j] = up[j] != 0 && down[j] != 0 ? NAN : c_row[j] + infinity;
           continue;
         }
         if (!finite(c_row[j])) continue;

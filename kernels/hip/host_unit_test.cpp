@@ -210,6 +210,7 @@ TEST(Unit, Cdna3Overflows) {
   EXPECT_EQ(with({{p2(64), p2(64)}}, -p2(127)), kInf);  // the product alone is infinite
   EXPECT_EQ(with({{1.5 * p2(64), 1.5 * p2(63)}}, -p2(127)), kInf);
   EXPECT_EQ(with({{p2(64), p2(63)}, {p2(64), p2(63)}}, -p2(127)), bits(p2(127)));
+  EXPECT_EQ(with({{p2(64), p2(64)}}, -INFINITY), kInf | kMinus);
   EXPECT_TRUE(std::isnan(std::bit_cast<float>(with({{p2(64), p2(64)}, {-p2(64), p2(64)}}, 0))));
 }
 
@@ -226,6 +227,8 @@ TYPED_TEST(UnitOf, Cdna3sInfinitiesAndNan) {
 TYPED_TEST(UnitOf, Cdna2AddsPairsOfPairs) {
   EXPECT_EQ(this->cdna2({{p2(12), p2(12)}, {1, 1}, {1, 1}, {1, 1}}, 0), bits(p2(24) + 2));
   EXPECT_EQ(this->cdna2({{1, 1}, {1, 1}, {1, 1}, {p2(12), p2(12)}}, 0), bits(p2(24) + 2));
+  EXPECT_EQ(this->cdna2({{p2(12), p2(12)}, {1, 1}, {-p2(12), p2(12)}, {1, 1}}, 0),
+            bits(1));  // 2^24 + (1 − 2^24)
   EXPECT_EQ(this->cdna2({{1, 1}}, p2(24)), bits(p2(24)));
   // c last: 1 + 1 reaches it as 2; a group of its own for each 4.
   EXPECT_EQ(this->cdna2({{1, 1}, {1, 1}}, p2(24)), bits(p2(24) + 2));
@@ -242,8 +245,9 @@ TEST(Unit, Cdna2FlushesSubnormals) {
   EXPECT_EQ(dot<Operand::f16>(MatrixUnit::cdna2, {{p2(-24), p2(10)}}, 0), 0u);
   EXPECT_EQ(dot<Operand::f16>(MatrixUnit::cdna2, {{p2(-14), p2(-14)}}, 0), bits(p2(-28)));
   EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, {{p2(-133), p2(100)}}, 0), 0u);
-  EXPECT_EQ(dot<Operand::f16>(MatrixUnit::cdna2, {}, p2(-127)), 0u);
-  EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, Terms(16, {-p2(-133), 1}), -0.0), 0u);  // read as +0
+  EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, {{p2(-63), p2(-63)}}, p2(-127)), bits(p2(-126)));
+  EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, Terms(16, {-p2(-70), p2(-60)}), -0.0), 0u);  // c read as +0
+  EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, Terms(16, {-p2(-133), 1}), -0.0), 0u);       // read as +0
   // A sum of two products under 2^-126 before it meets c; and the last sum, flushed to a zero of its sign.
   EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, {{1.5 * p2(-63), p2(-63)}, {0, 0}, {-p2(-63), p2(-63)}},
                                p2(-126)),
@@ -251,6 +255,9 @@ TEST(Unit, Cdna2FlushesSubnormals) {
   Terms last(16, {0, 0});
   last[12] = {-1.5 * p2(-63), p2(-63)};
   EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, last, p2(-126)), kMinus);
+  Terms first(16, {-p2(-133), 1});  // +0 each
+  first[0] = last[12];
+  EXPECT_EQ(dot<Operand::bf16>(MatrixUnit::cdna2, first, p2(-126)), 0u);
 }
 
 TYPED_TEST(UnitOf, Cdna2sInfinitiesAndNan) {
