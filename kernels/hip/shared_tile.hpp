@@ -46,8 +46,8 @@ inline constexpr int kTileAlign = 1024;
 
 // Where (row, column) of a tile of `rows` rows lies.
 __host__ __device__ __forceinline__ constexpr int tile_at(int rows, int row, int column) {
-  return (column / kPanel * rows + row) * kPanel +
-         ((column % kPanel / kPiece) ^ (row % kPiece)) * kPiece + column % kPiece;
+  return (column / kPanel * rows + row) * kPanel + ((column % kPanel / kPiece) ^ (row % kPiece)) * kPiece +
+         column % kPiece;
 }
 
 #if defined(GRETA_HIP_NVIDIA)
@@ -73,7 +73,8 @@ __device__ __forceinline__ void copies_wait() {
 template <bool TRANSPOSED>
 __device__ __forceinline__ FragmentB load_matrices(const half_bits* tile, int rows, int row, int column,
                                                    int lane_row, int lane_column) {
-  const int at = (tile_at(rows, lane_row, lane_column) ^ column % kPanel) + (column / kPanel * rows + row) * kPanel;
+  const int at =
+      (tile_at(rows, lane_row, lane_column) ^ column % kPanel) + (column / kPanel * rows + row) * kPanel;
   uint32_t x[4];
   if constexpr (TRANSPOSED) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"

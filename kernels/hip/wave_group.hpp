@@ -57,9 +57,13 @@ __device__ __forceinline__ void wave_product_by_columns(FragmentAcc* sums, const
 
 #if defined(GRETA_WAVE_GROUPS) && defined(__CUDA_ARCH__)
 
-__device__ __forceinline__ void shared_written() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+__device__ __forceinline__ void shared_written() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
 __device__ __forceinline__ void group_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-__device__ __forceinline__ void group_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void group_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
 template <int N>
 __device__ __forceinline__ void group_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
@@ -88,17 +92,17 @@ __device__ __forceinline__ uint64_t tile_word(const half_bits* at, int leading_b
          uint64_t{1} << 62;
 }
 
-#define GRETA_SUMS(t)                                                                                  \
+#define GRETA_SUMS(t)                                                                                 \
   "+f"(sums[t].x[0]), "+f"(sums[t].x[1]), "+f"(sums[t].x[2]), "+f"(sums[t].x[3]), "+f"(sums[t].x[4]), \
       "+f"(sums[t].x[5]), "+f"(sums[t].x[6]), "+f"(sums[t].x[7])
-#define GRETA_GROUP_PRODUCT(type, transposed)                                                               \
-  asm volatile(                                                                                             \
-      "{\n.reg .pred add;\nsetp.ne.b32 add, %37, 0;\n"                                                      \
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32." type "." type                                           \
-      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, "   \
-      "%21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, add, 1, 1, "      \
-      transposed ";\n}"                                                                                     \
-      : GRETA_SUMS(0), GRETA_SUMS(1), GRETA_SUMS(2), GRETA_SUMS(3)                                          \
+#define GRETA_GROUP_PRODUCT(type, transposed)                                                             \
+  asm volatile(                                                                                           \
+      "{\n.reg .pred add;\nsetp.ne.b32 add, %37, 0;\n"                                                    \
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32." type "." type                                         \
+      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, " \
+      "%21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, add, 1, "       \
+      "1, " transposed ";\n}"                                                                             \
+      : GRETA_SUMS(0), GRETA_SUMS(1), GRETA_SUMS(2), GRETA_SUMS(3)                                        \
       : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(word), "r"(static_cast<int>(add)))
 
 template <Operand O, bool TRANSPOSED>
