@@ -151,6 +151,8 @@ ProductAddRan product_add(hipStream_t, const Weight& w, const float* x, const fl
 Attested attention_prefill(hipStream_t, Tuning, Operand, const float* q, const void* k_cache,
                            const void* v_cache, CacheType, int64_t S, int64_t start, int64_t H, int64_t Hkv,
                            int64_t Dh, float* out);
+// Both take Dh a multiple of 16 up to 256 (else LaunchError) and caches at 16 bytes. Prefill on NVIDIA runs
+// at its speed in builds for sm_90a with -DGRETA_WAVE_GROUPS (kernels/hip/wave_group.hpp).
 // Decode, one row at positions[0]: the cache is cut along t, each part by blocks of its own, the parts joined
 // by a second kernel (split-K). `capacity`: the most positions that this launch serves. `workspace`:
 // attention_decode_workspace() floats.
