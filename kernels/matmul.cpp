@@ -10,8 +10,9 @@ Attested matmul(hipStream_t stream, Route route, const Weight& w, const float* x
   require(x != nullptr && y != nullptr, "matmul", "x or y is null");
   require(rows > 0, "matmul", "x has no rows");
   if (route.unit == Unit::valu) {
-    return route.shape == Shape::gemm ? matmul_valu_gemm(stream, w, x, rows, y)
-                                      : matmul_valu_gemv(stream, w, x, rows, y);
+    if (route.shape == Shape::gemm) return matmul_valu_gemm(stream, w, x, rows, y);
+    return route.tuning == Tuning::wide ? matmul_valu_gemv_wide(stream, w, x, rows, y)
+                                        : matmul_valu_gemv(stream, w, x, rows, y);
   }
   return route.shape == Shape::gemm ? matmul_mfma_gemm(stream, w, x, rows, y)
                                     : matmul_mfma_gemv(stream, w, x, rows, y);

@@ -1,4 +1,4 @@
-// The four routes of matmul, one file each. Private to kernels/: callers use matmul() of kernels.hpp.
+// The routes of matmul, one file each. Private to kernels/: callers use matmul() of kernels.hpp.
 //
 // All take w [N, K] packed, x [rows, K], y [rows, N]; the arguments are already checked.
 #pragma once
@@ -9,6 +9,7 @@ namespace greta::kernels::inline GRETA_MACHINE {
 
 Attested matmul_valu_gemm(hipStream_t, const Weight& w, const float* x, int64_t rows, float* y);
 Attested matmul_valu_gemv(hipStream_t, const Weight& w, const float* x, int64_t rows, float* y);
+Attested matmul_valu_gemv_wide(hipStream_t, const Weight& w, const float* x, int64_t rows, float* y);
 Attested matmul_mfma_gemm(hipStream_t, const Weight& w, const float* x, int64_t rows, float* y);
 Attested matmul_mfma_gemv(hipStream_t, const Weight& w, const float* x, int64_t rows, float* y);
 

@@ -1,0 +1,45 @@
+// n = rmsnorm(x) · norm_weight, y_i = W_i · n: the projections q, k, v of one row in one launch, or the
+// output head. Every block norms the row for itself (it is in L2) while its first weights are on their way.
+#include "kernels/gemv_launch.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+namespace {
+
+struct StoreProducts {
+  template <class Value>
+  __device__ static void run(const GemvArgs& a, const Value& value) {
+    for (int i = 0; i < a.count; ++i) {
+      const GemvShare share = gemv_share(a, i);
+      for (int r = static_cast<int>(threadIdx.x); r < share.rows; r += static_cast<int>(blockDim.x))
+        a.m[i].y[share.first + r] = value(i, r);
+    }
+  }
+};
+
+}  // namespace
+
+NormProductsRan norm_products(hipStream_t stream, const float* x, const float* norm_weight, int64_t columns,
+                              float eps, std::span<const Projection> projections, float* norm_out) {
+  constexpr const char* kOp = "norm_products";
+  require(x != nullptr && norm_weight != nullptr, kOp, "x or norm_weight is null");
+  require(!projections.empty() && projections.size() <= kGemvMatrices, kOp,
+          std::to_string(projections.size()) + " matrices are not 1 to " + std::to_string(kGemvMatrices));
+  for (const Projection& p : projections) {
+    require_weight(p.w, kOp);
+    require(p.y != nullptr, kOp, "y is null");
+    require(
+        p.w.columns == columns, kOp,
+        "a weight of " + std::to_string(p.w.columns) + " columns for a row of " + std::to_string(columns));
+  }
+  return gemv::with_lanes(projections, [&]<class A, class B>() -> NormProductsRan {
+    gemv::Plan p =
+        gemv::plan<A, B, kGemvRows, kGemvTeams, kGemvBlocks>(kOp, projections, x, norm_weight, norm_out);
+    p.args.eps = eps;
+    p.args.norm_out = norm_out;
+    gemv::launch<A, B, StoreProducts, true, kGemvRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
+    return {{p.name, "op=rmsnorm chain=" + std::to_string(gemv::norm_chain<kGemvTeams>(columns)) + " sqrt=2"},
+            {p.name, sum_contract("matmul", "f32", p.chain)}};
+  });
+}
+
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -1,0 +1,42 @@
+// out = residual + W · x in one launch. `out` may be `residual`: each element is read and written by one
+// thread.
+#include "kernels/gemv_launch.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+namespace {
+
+struct StoreSum {
+  template <class Value>
+  __device__ static void run(const GemvArgs& a, const Value& value) {
+    const GemvShare share = gemv_share(a, 0);
+    for (int r = static_cast<int>(threadIdx.x); r < share.rows; r += static_cast<int>(blockDim.x)) {
+      const float product = value(0, r);
+      if (a.m[0].y) a.m[0].y[share.first + r] = product;
+      a.out[share.first + r] = a.residual[share.first + r] + product;
+    }
+  }
+};
+
+}  // namespace
+
+ProductAddRan product_add(hipStream_t stream, const Weight& w, const float* x, const float* residual,
+                          float* product_out, float* out) {
+  constexpr const char* kOp = "product_add";
+  require_weight(w, kOp);
+  require(x != nullptr && residual != nullptr && out != nullptr, kOp, "x, residual or out is null");
+  const Projection projection{w, product_out};
+  return gemv::with_lanes({&projection, 1}, [&]<class A, class B>() -> ProductAddRan {
+    if constexpr (std::is_same_v<A, B>) {
+      gemv::Plan p =
+          gemv::plan<A, A, kGemvRows, kGemvTeams, kGemvBlocks>(kOp, {&projection, 1}, x, nullptr, nullptr);
+      p.args.residual = residual;
+      p.args.out = out;
+      gemv::launch<A, A, StoreSum, false, kGemvRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
+      return {{p.name, sum_contract("matmul", "f32", p.chain)}, {p.name, "op=add"}};
+    } else {
+      throw LaunchError("product_add: one matrix cannot be of two types");
+    }
+  });
+}
+
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -1,0 +1,90 @@
+// What one lane of a GEMV does with its share of a row of W. Private to the gemv_ and fused_ files.
+//
+// A team of 32 lanes (a wave of 32, or half a wave of 64) takes a row tile by tile; a tile is kTile columns.
+// Each type's lane is a struct of this form:
+//   kTile      columns of a tile; each lane takes kTile/32 of them
+//   kRaw       16-byte words that a lane loads of a tile
+//   kScratch   16-byte words of shared memory that a team needs for a row (0: none)
+//   kSmall     the sums are those of 2^-kSmall · w · x (see below)
+//   load(m, K, row, k, lane, raw)            the lane's part of the tile at column k, zero beyond the row
+//   add<R>(m, K, row, k, lane, raw, scratch, x, sums)   sums[r][…] += w[row[r], k…] · x[k…], by all lanes of
+//   the
+//                                            wave; x is the tile in shared memory (swizzle())
+//
+// Integers become f32 without a conversion: a weight's bits, masked where they lie, are the subnormal
+// q · 2^(p - 149), p the place of the lowest bit (p + bits <= 23). A fused multiply-add with scale · 2^(149 -
+// p - 44) gives the weight times 2^-44 with the one rounding it has in unpack.hpp: every f16 scale times its
+// integer is a multiple of 2^-24 below 2^23, so the factor stays below 2^128 and nothing is lost below
+// 2^-126. x is scaled by 2^44 on its way to shared memory, so the products are those of w · x to the bit.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/unpack.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+
+inline constexpr int kTeam = 32;
+inline constexpr int kSums = 4;  // independent sums a lane and row
+inline constexpr int kSmallBits = 44;
+
+// A matrix on its way through a GEMV kernel.
+struct GemvMatrix {
+  const uint8_t* data = nullptr;
+  int64_t rows = 0, row_bytes = 0;
+  WeightType type = WeightType::f32;
+  float* y = nullptr;
+};
+
+namespace gemv {
+
+__host__ __device__ constexpr float power_of_two(int exponent) {
+  float value = 1;
+  for (int i = 0; i < exponent; ++i) value *= 2;
+  for (int i = 0; i > exponent; --i) value *= 0.5f;
+  return value;
+}
+
+__device__ __forceinline__ float as_float(uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+// The f32 bits as a scale for integers at bit p.
+template <int p>
+__device__ __forceinline__ float at_bit(float scale) {
+  return scale * power_of_two(149 - kSmallBits - p);
+}
+
+__device__ __forceinline__ uint4 load_16(const uint8_t* p) { return *reinterpret_cast<const uint4*>(p); }
+
+__device__ __forceinline__ uint32_t word_of(const uint4& v, int i) {
+  return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
+
+// The low 32 bits of high:low >> shift, shift < 32.
+__device__ __forceinline__ uint32_t funnel_right(uint32_t low, uint32_t high, uint32_t shift) {
+#if defined(__CUDA_ARCH__)
+  return __funnelshift_r(low, high, shift);
+#else
+  return static_cast<uint32_t>((static_cast<uint64_t>(high) << 32 | low) >> shift);
+#endif
+}
+
+// Where float4 i of a tile lies in shared memory: the eight lanes whose 16-byte reads go together must hit
+// eight different groups of banks for every type's order of columns (64 consecutive floats a lane, Q6_K's 16
+// of each 32, or 8 a lane).
+__device__ __forceinline__ int swizzle(int i) {
+  return i ^ ((i >> 4 & 1) << 2 | (i >> 5 & 1) << 1 | ((i >> 6 ^ i >> 3) & 1));
+}
+
+__device__ __forceinline__ float4 x_at(const float4* x, int i) { return x[swizzle(i)]; }
+
+}  // namespace gemv
+
+template <WeightType T>
+struct GemvLane;
+
+}  // namespace greta::kernels::inline GRETA_MACHINE

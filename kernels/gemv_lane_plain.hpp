@@ -1,0 +1,124 @@
+// Lanes of the GEMV for f32, f16 and bf16: 16 bytes a lane, side by side, four times a tile. Needs rows of
+// whole words of 16 bytes, beginning at a multiple of 16. And the lane for everything that another one cannot
+// take: any type at any address, a chunk of 32 values at a time, byte by byte.
+#pragma once
+
+#include "kernels/gemv_lane.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+
+template <WeightType T>
+struct GemvLanePlain {
+  static constexpr int kValues = 16 / packing(T).bytes;  // of a word
+  static constexpr int kRaw = 4, kTile = kRaw * kTeam * kValues, kScratch = 0, kSmall = 0;
+
+  template <int N>
+  __device__ static __forceinline__ void load(const GemvMatrix& m, int64_t K, int64_t row, int64_t k,
+                                              int lane, uint4 (&raw)[N]) {
+#pragma unroll
+    for (int i = 0; i < kRaw; ++i) {
+      const int64_t first = k + (i * kTeam + lane) * kValues;
+      raw[i] = first < K ? gemv::load_16(m.data + row * m.row_bytes + first * packing(T).bytes)
+                         : make_uint4(0, 0, 0, 0);
+    }
+  }
+
+  template <int R, int N>
+  __device__ static __forceinline__ void add(const GemvMatrix&, int64_t, const int64_t (&)[R], int64_t,
+                                             int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
+                                             float (&sums)[R][kSums]) {
+#pragma unroll
+    for (int i = 0; i < kRaw; ++i) {
+#pragma unroll
+      for (int part = 0; part < kValues / 4; ++part) {
+        const float4 xs = gemv::x_at(x, (i * kTeam + lane) * (kValues / 4) + part);
+#pragma unroll
+        for (int r = 0; r < R; ++r) {
+          float w[4];
+          four(raw[r][i], part, w);
+          sums[r][0] = fmaf(w[0], xs.x, sums[r][0]);
+          sums[r][1] = fmaf(w[1], xs.y, sums[r][1]);
+          sums[r][2] = fmaf(w[2], xs.z, sums[r][2]);
+          sums[r][3] = fmaf(w[3], xs.w, sums[r][3]);
+        }
+      }
+    }
+  }
+
+ private:
+  // Values 4·part … of the word.
+  __device__ static __forceinline__ void four(const uint4& raw, int part, float (&w)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if constexpr (T == WeightType::f32) {
+        w[i] = gemv::as_float(gemv::word_of(raw, i));
+      } else {
+        const uint32_t pair = gemv::word_of(raw, part * 2 + i / 2);
+        if constexpr (T == WeightType::f16) {
+          w[i] = f16_to_f32(static_cast<uint16_t>(pair >> i % 2 * 16));
+        } else {
+          w[i] = gemv::as_float(i % 2 == 0 ? pair << 16 : pair & 0xffff0000u);
+        }
+      }
+    }
+  }
+};
+template <>
+struct GemvLane<WeightType::f32> : GemvLanePlain<WeightType::f32> {};
+template <>
+struct GemvLane<WeightType::f16> : GemvLanePlain<WeightType::f16> {};
+template <>
+struct GemvLane<WeightType::bf16> : GemvLanePlain<WeightType::bf16> {};
+
+struct GemvLaneAny {
+  static constexpr int kTile = kTeam * kChunk, kRaw = 1, kScratch = 0, kSmall = 0;
+
+  template <int N>
+  __device__ static __forceinline__ void load(const GemvMatrix&, int64_t, int64_t, int64_t, int,
+                                              uint4 (&)[N]) {}
+
+  template <int R, int N>
+  __device__ static __forceinline__ void add(const GemvMatrix& m, int64_t K, const int64_t (&row)[R],
+                                             int64_t k, int lane, const uint4 (&)[R][N], uint4*,
+                                             const float4* x, float (&sums)[R][kSums]) {
+    const int64_t first = k + lane * kChunk;
+    if (first >= K) return;
+#pragma unroll 1
+    for (int r = 0; r < R; ++r) {
+      float w[kChunk];
+      unpack(m.type, m.data + row[r] * m.row_bytes, first, K - first, w);
+      for (int i = 0; i < kChunk / 4; ++i) {
+        const float4 xs = gemv::x_at(x, lane * (kChunk / 4) + i);
+        sums[r][0] = fmaf(w[i * 4], xs.x, sums[r][0]);
+        sums[r][1] = fmaf(w[i * 4 + 1], xs.y, sums[r][1]);
+        sums[r][2] = fmaf(w[i * 4 + 2], xs.z, sums[r][2]);
+        sums[r][3] = fmaf(w[i * 4 + 3], xs.w, sums[r][3]);
+      }
+    }
+  }
+
+ private:
+  __device__ static void unpack(WeightType type, const uint8_t* row, int64_t k, int64_t count,
+                                float (&w)[kChunk]) {
+    switch (type) {
+      case WeightType::f32:
+        return unpack_chunk<WeightType::f32>(row, k, count, w);
+      case WeightType::f16:
+        return unpack_chunk<WeightType::f16>(row, k, count, w);
+      case WeightType::bf16:
+        return unpack_chunk<WeightType::bf16>(row, k, count, w);
+      case WeightType::q8_0:
+        return unpack_chunk<WeightType::q8_0>(row, k, count, w);
+      case WeightType::q4_0:
+        return unpack_chunk<WeightType::q4_0>(row, k, count, w);
+      case WeightType::q4_K:
+        return unpack_chunk<WeightType::q4_K>(row, k, count, w);
+      case WeightType::q5_K:
+        return unpack_chunk<WeightType::q5_K>(row, k, count, w);
+      case WeightType::q6_K:
+        return unpack_chunk<WeightType::q6_K>(row, k, count, w);
+    }
+  }
+};
+
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -1,0 +1,207 @@
+// Lanes of the GEMV for Q6_K, Q8_0 and Q4_0, whose blocks are no multiples of 4 or 16 bytes: the team copies
+// a tile as it lies in memory, by whole aligned words of 16 bytes, and takes it apart from shared memory,
+// where any alignment costs one shift a word. Any address of the matrix, any number of blocks a row.
+#pragma once
+
+#include "kernels/gemv_lane.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+namespace gemv {
+
+// The bytes of `T`'s tile at column k of a row, cut off at the row's end.
+template <WeightType T, int kTile>
+struct StagedTile {
+  static constexpr int kBytes = kTile / packing(T).values * packing(T).bytes;
+  static constexpr int kScratch = (15 + kBytes + 4 + 15) / 16;  // skew, and a word beyond for the shifts
+  static constexpr int kRaw = ((15 + kBytes + 15) / 16 + kTeam - 1) / kTeam;
+
+  const uint8_t* begin;
+  int skew, words;
+
+  __device__ __forceinline__ StagedTile(const GemvMatrix& m, int64_t row, int64_t k) {
+    const int64_t at = k / packing(T).values * packing(T).bytes;
+    begin = m.data + row * m.row_bytes + at;
+    skew = static_cast<int>(reinterpret_cast<uintptr_t>(begin) & 15);
+    const int64_t left = m.row_bytes - at;
+    words = left <= 0 ? 0 : (skew + static_cast<int>(left < kBytes ? left : kBytes) + 15) / 16;
+  }
+
+  __device__ __forceinline__ void load(const GemvMatrix& m, int lane, uint4* raw) const {
+    const uint8_t* aligned = begin - skew;
+    const uint8_t* end = m.data + m.rows * m.row_bytes;
+#pragma unroll
+    for (int i = 0; i < kRaw; ++i) {
+      const int word = lane + i * kTeam;
+      const uint8_t* p = aligned + word * 16;
+      uint32_t v[4] = {};
+      if (word < words) {
+        if (p >= m.data && end - p >= 16) {
+          raw[i] = load_16(p);
+          continue;
+        }
+        for (int b = 0; b < 16; ++b) {  // at the matrix's own ends
+          if (p + b >= m.data && p + b < end) v[b / 4] |= static_cast<uint32_t>(p[b]) << b % 4 * 8;
+        }
+      }
+      raw[i] = make_uint4(v[0], v[1], v[2], v[3]);
+    }
+  }
+
+  __device__ __forceinline__ static void store(const uint4* raw, int lane, uint4* scratch) {
+#pragma unroll
+    for (int i = 0; i < kRaw; ++i) {
+      const int word = lane + i * kTeam;
+      if (word < kScratch) scratch[word] = raw[i];
+    }
+  }
+};
+
+// 4-byte words that begin at any byte of the scratch.
+struct ByteWords {
+  const uint32_t* words;
+  uint32_t shift;
+  __device__ __forceinline__ ByteWords(const uint4* scratch, int byte)
+      : words(reinterpret_cast<const uint32_t*>(scratch) + byte / 4), shift(byte % 4 * 8) {}
+  __device__ __forceinline__ uint32_t operator[](int i) const {
+    return funnel_right(words[i], words[i + 1], shift);
+  }
+  template <int N>
+  __device__ __forceinline__ void read(int first, uint32_t (&out)[N]) const {
+    uint32_t low = words[first];
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      const uint32_t high = words[first + i + 1];
+      out[i] = funnel_right(low, high, shift);
+      low = high;
+    }
+  }
+};
+
+// Four unsigned integers of up to 8 bits, one a byte of v.
+__device__ __forceinline__ void add_bytes(uint32_t v, float scale0, float scale8, float offset,
+                                          const float4& x, float (&sum)[kSums]) {
+  sum[0] = fmaf(fmaf(as_float(v & 0xffu), scale0, offset), x.x, sum[0]);
+  sum[1] = fmaf(fmaf(as_float(v & 0xff00u), scale8, offset), x.y, sum[1]);
+  sum[2] = fmaf(fmaf(as_float(v >> 16 & 0xffu), scale0, offset), x.z, sum[2]);
+  sum[3] = fmaf(fmaf(as_float(v >> 24), scale0, offset), x.w, sum[3]);
+}
+
+__device__ __forceinline__ float half_of(uint32_t v) {
+  return f16_to_f32(static_cast<uint16_t>(v & 0xffffu));
+}
+
+}  // namespace gemv
+
+// Four lanes a block: half h of 128 values, group g of 16 of each 32: 64 values of four scales.
+template <>
+struct GemvLane<WeightType::q6_K> {
+  static constexpr int kTile = 2048, kSmall = kSmallBits;
+  using Tile = gemv::StagedTile<WeightType::q6_K, kTile>;
+  static constexpr int kRaw = Tile::kRaw, kScratch = Tile::kScratch;
+
+  template <int N>
+  __device__ static __forceinline__ void load(const GemvMatrix& m, int64_t, int64_t row, int64_t k, int lane,
+                                              uint4 (&raw)[N]) {
+    Tile(m, row, k).load(m, lane, raw);
+  }
+
+  template <int R, int N>
+  __device__ static __forceinline__ void add(const GemvMatrix& m, int64_t K, const int64_t (&row)[R],
+                                             int64_t k, int lane, const uint4 (&raw)[R][N], uint4* scratch,
+                                             const float4* x, float (&sums)[R][kSums]) {
+    wave_sync();
+#pragma unroll
+    for (int r = 0; r < R; ++r) Tile::store(raw[r], lane, scratch + r * kScratch);
+    wave_sync();
+    const int block = lane / 4, half = lane / 2 % 2, group = lane % 2;
+    uint32_t low[R][2][4], high[R][4], scales[R][2];
+    float d[R];
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      const gemv::ByteWords bytes(scratch + r * kScratch, Tile(m, row[r], k).skew + block * 210);
+      bytes.read(half * 16 + group * 4, low[r][0]);
+      bytes.read(half * 16 + group * 4 + 8, low[r][1]);
+      bytes.read(32 + half * 8 + group * 4, high[r]);
+      bytes.read(48 + half * 2, scales[r]);
+      d[r] = k + block * 256 < K ? gemv::half_of(bytes[52]) : 0.0f;  // beyond the row lies the next one
+    }
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      float scale0[R], scale8[R], offset[R];
+#pragma unroll
+      for (int r = 0; r < R; ++r) {
+        const int8_t q = static_cast<int8_t>(scales[r][c / 2] >> (c % 2 * 16 + group * 8) & 0xffu);
+        const float scale = d[r] * static_cast<float>(q);
+        scale0[r] = gemv::at_bit<0>(scale);
+        scale8[r] = gemv::at_bit<8>(scale);
+        offset[r] = scale * (-32.0f * gemv::power_of_two(-kSmallBits));  // exact, and so is each weight
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float4 xs = gemv::x_at(x, block * 64 + half * 32 + c * 8 + group * 4 + i);
+#pragma unroll
+        for (int r = 0; r < R; ++r) {
+          const uint32_t nibbles = low[r][c % 2][i] >> c / 2 * 4;
+          const uint32_t top = c == 0   ? high[r][i] << 4
+                               : c == 1 ? high[r][i] << 2
+                               : c == 2 ? high[r][i]
+                                        : high[r][i] >> 2;
+          gemv::add_bytes((nibbles & 0x0f0f0f0fu) | (top & 0x30303030u), scale0[r], scale8[r], offset[r], xs,
+                          sums[r]);
+        }
+      }
+    }
+  }
+};
+
+// Two blocks of 32 values a lane.
+template <WeightType T>
+struct GemvLaneOf32 {
+  static constexpr int kTile = 2048, kSmall = kSmallBits;
+  using Tile = gemv::StagedTile<T, kTile>;
+  static constexpr int kRaw = Tile::kRaw, kScratch = Tile::kScratch;
+
+  template <int N>
+  __device__ static __forceinline__ void load(const GemvMatrix& m, int64_t, int64_t row, int64_t k, int lane,
+                                              uint4 (&raw)[N]) {
+    Tile(m, row, k).load(m, lane, raw);
+  }
+
+  template <int R, int N>
+  __device__ static __forceinline__ void add(const GemvMatrix& m, int64_t K, const int64_t (&row)[R],
+                                             int64_t k, int lane, const uint4 (&raw)[R][N], uint4* scratch,
+                                             const float4* x, float (&sums)[R][kSums]) {
+    constexpr int kBytes = packing(T).bytes;
+    wave_sync();
+#pragma unroll
+    for (int r = 0; r < R; ++r) Tile::store(raw[r], lane, scratch + r * kScratch);
+    wave_sync();
+#pragma unroll
+    for (int b = 0; b < 2; ++b) {
+      const bool inside = k + lane * 64 + b * 32 < K;
+#pragma unroll
+      for (int r = 0; r < R; ++r) {
+        const int byte = Tile(m, row[r], k).skew + (lane * 2 + b) * kBytes;
+        const float d = inside ? gemv::half_of(gemv::ByteWords(scratch + r * kScratch, byte)[0]) : 0.0f;
+        const gemv::ByteWords q(scratch + r * kScratch, byte + 2);
+        const float scale0 = gemv::at_bit<0>(d), scale8 = gemv::at_bit<8>(d);
+        const float offset = d * gemv::power_of_two(-kSmallBits) * (T == WeightType::q8_0 ? -128.0f : -8.0f);
+        uint32_t words[T == WeightType::q8_0 ? 8 : 4];
+        q.read(0, words);
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+          const uint32_t v = T == WeightType::q8_0 ? words[i] ^ 0x80808080u
+                             : i < 4               ? words[i % 4] & 0x0f0f0f0fu
+                                                   : words[i % 4] >> 4 & 0x0f0f0f0fu;
+          gemv::add_bytes(v, scale0, scale8, offset, gemv::x_at(x, lane * 16 + b * 8 + i), sums[r]);
+        }
+      }
+    }
+  }
+};
+template <>
+struct GemvLane<WeightType::q8_0> : GemvLaneOf32<WeightType::q8_0> {};
+template <>
+struct GemvLane<WeightType::q4_0> : GemvLaneOf32<WeightType::q4_0> {};
+
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -1,0 +1,159 @@
+// Host side of the GEMV kernels: which lanes take which matrices, how the rows are shared out, and what that
+// makes of the contract. Private to the gemv_ and fused_ files.
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <string>
+
+#include "kernels/gemv_block.hpp"
+#include "kernels/gemv_lane_k.hpp"
+#include "kernels/gemv_lane_plain.hpp"
+#include "kernels/gemv_lane_staged.hpp"
+#include "kernels/launch.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+
+// Columns of x in shared memory at once (a multiple of every tile), and teams of a block: two blocks' worth
+// on a multiprocessor of NVIDIA's 228 KB, one on AMD's 64 KB; on the host machine small, so that few columns
+// already make a second slab and few rows a second round.
+#if defined(GRETA_HIP_NVIDIA)
+inline constexpr int kGemvSlab = 16384, kGemvTeams = 16;
+#elif defined(GRETA_HIP_AMD)
+inline constexpr int kGemvSlab = 8192, kGemvTeams = 8;
+#else
+inline constexpr int kGemvSlab = 4096, kGemvTeams = 4;
+#endif
+inline constexpr int kGemvRows = 2, kGemvBlocks = 1;  // of a unit
+inline constexpr int kGemvLocalRows = 2048;           // at most, of a block
+inline constexpr int kGemvSplits = 4;                 // at most
+
+namespace gemv {
+
+inline bool aligned_16(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+// The type's own lane can take this matrix.
+inline bool has_lane(const Weight& w) {
+  switch (w.type) {
+    case WeightType::f32:
+    case WeightType::f16:
+    case WeightType::bf16:
+      return aligned_16(w.data) && row_bytes(w.type, w.columns) % 16 == 0;
+    case WeightType::q4_K:
+    case WeightType::q5_K:
+      return aligned_16(w.data);
+    case WeightType::q8_0:
+    case WeightType::q4_0:
+    case WeightType::q6_K:
+      return true;
+  }
+  return false;
+}
+
+// The type that A stands for, in names.
+template <class Lane>
+inline constexpr const char* lane_name = "any";
+template <WeightType T>
+inline constexpr const char* lane_name<GemvLane<T>> = packing(T).name;
+
+struct Plan {
+  GemvArgs args;
+  unsigned blocks = 1;
+  size_t shared_bytes = 0;
+  int64_t chain = 0;
+  std::string name;
+};
+
+// `op`: the kernel's name without its types and numbers.
+template <class A, class B, int kRows, int kTeams, int kBlocks>
+Plan plan(const char* op, std::span<const Projection> projections, const float* x, const float* norm_weight,
+          const float* norm_out) {
+  Plan p;
+  GemvArgs& a = p.args;
+  a.count = static_cast<int>(projections.size());
+  a.K = projections[0].w.columns;
+  a.x = x;
+  a.vector = a.K % 4 == 0 && aligned_16(x) && aligned_16(norm_weight) && aligned_16(norm_out);
+  a.norm_weight = norm_weight;
+  constexpr int64_t kTileStep = 2048;  // a multiple of every lane's tile
+  static_assert(kTileStep % A::kTile == 0 && kGemvSlab % kTileStep == 0);
+  a.slab = static_cast<int>(std::min<int64_t>(kGemvSlab, ceil_div(a.K, kTileStep) * kTileStep));
+
+  int64_t rows = 0;
+  std::string types;
+  for (const Projection& projection : projections) {
+    rows += projection.w.rows;
+    types += (types.empty() ? "" : "+") + std::string(packing(projection.w.type).name);
+  }
+  // One block a multiprocessor; more where a block could not keep the sums of all its rows.
+  const int64_t blocks = std::max<int64_t>(std::min<int64_t>(kBlocks * device_processors(), rows),
+                                           ceil_div(rows, kGemvLocalRows - kGemvMatrices));
+  p.blocks = grid_for(blocks, 1, op);
+  int64_t local = 0, units = 0;
+  for (int i = 0; i < a.count; ++i) {
+    const Weight& w = projections[i].w;
+    a.m[i] = {static_cast<const uint8_t*>(w.data), w.rows, row_bytes(w.type, w.columns), w.type,
+              projections[i].y};
+    a.each[i] = w.rows / blocks;
+    a.rest[i] = static_cast<int>(w.rows % blocks);
+    local += ceil_div(w.rows, blocks);
+    units += ceil_div(ceil_div(w.rows, blocks), kRows);
+    if (!std::is_same_v<A, B> && w.type != projections[0].w.type) a.second |= 1u << i;
+  }
+  const int64_t tiles = ceil_div(std::min<int64_t>(a.K, a.slab), A::kTile);
+  while (a.splits < kGemvSplits && a.splits * 2 <= tiles && units * a.splits * 2 <= kTeams) a.splits *= 2;
+
+  constexpr int kScratch = A::kScratch > B::kScratch ? A::kScratch : B::kScratch;
+  p.shared_bytes = static_cast<size_t>(a.slab) * sizeof(float) +
+                   static_cast<size_t>(kTeams) * kRows * kScratch * sizeof(uint4) +
+                   static_cast<size_t>(local * a.splits) * sizeof(float);
+  // A lane's own sums, the tree over them, the team's, the slabs' and the splits'.
+  p.chain = ceil_div(tiles, a.splits) * (A::kTile / kTeam / kSums) + tree_depth(kSums) + tree_depth(kTeam) +
+            (ceil_div(a.K, a.slab) - 1) + tree_depth(a.splits);
+  p.name = std::string(op) + "_" + types + "<lane=" + lane_name<A> +
+           (std::is_same_v<A, B> ? "" : std::string("|") + lane_name<B>)+",rows=" + std::to_string(kRows) +
+           ",teams=" + std::to_string(kTeams) + ",splits=" + std::to_string(a.splits) +
+           ",slab=" + std::to_string(a.slab) + ">";
+  return p;
+}
+
+template <class A, class B, class Epilogue, bool kNorm, int kRows, int kTeams, int kBlocks>
+void launch(hipStream_t stream, const Plan& p, unsigned rows_of_x) {
+  launch_dependent(p.name.c_str(), gemv_kernel<A, B, Epilogue, kNorm, kRows, kTeams, kBlocks>,
+                   dim3(p.blocks, rows_of_x), dim3(kTeams * kTeam), p.shared_bytes, stream, p.args);
+  check_launched(p.name);
+}
+
+// Calls f.template operator()<A, B>() with lanes that can take all the matrices: the type's own where all are
+// of one type, Q4_K's and Q6_K's together (a Q4_K_M file's layers have both), else the lane of any type.
+template <class F>
+auto with_lanes(std::span<const Projection> projections, F f) {
+  bool own = true, one_type = true, fours_and_sixes = true;
+  for (const Projection& p : projections) {
+    own = own && has_lane(p.w);
+    one_type = one_type && p.w.type == projections[0].w.type;
+    fours_and_sixes = fours_and_sixes && (p.w.type == WeightType::q4_K || p.w.type == WeightType::q6_K);
+  }
+  if (own && one_type) {
+    return with_weight_type(projections[0].w.type, [&]<WeightType T>() {
+      return f.template operator()<GemvLane<T>, GemvLane<T>>();
+    });
+  }
+  if (own && fours_and_sixes) {
+    using Four = GemvLane<WeightType::q4_K>;
+    using Six = GemvLane<WeightType::q6_K>;
+    return projections[0].w.type == WeightType::q4_K ? f.template operator()<Four, Six>()
+                                                     : f.template operator()<Six, Four>();
+  }
+  return f.template operator()<GemvLaneAny, GemvLaneAny>();
+}
+
+// Of the row mean of norm_scale(): a thread's own squares, its team's tree, the tree over teams.
+template <int kTeams>
+int64_t norm_chain(int64_t K) {
+  return ceil_div(ceil_div(K, 4), kTeams * kTeam) * 4 + tree_depth(kTeam) + tree_depth(kTeams);
+}
+
+}  // namespace gemv
+
+}  // namespace greta::kernels::inline GRETA_MACHINE

@@ -1,0 +1,90 @@
+// A launch that may begin before the kernel ahead of it in the stream has ended (NVIDIA: programmatic
+// dependent launch; works in stream capture). AMD and host: a plain launch, and the device functions do
+// nothing.
+//
+//   launch_dependent(name, kernel, grid, block, shared_bytes, stream, args…)
+//   wait_for_predecessor()   in the kernel, by every thread, before it touches what earlier kernels wrote or
+//                            read; returns when they have ended. Ahead of it only constants may be read:
+//                            weights must have been written before the last synchronise.
+//   release_successor()      in the kernel: from here on the next kernel's blocks may come in beside this
+//   one's prefetch_to_l2(p)        the 128 bytes around p, a hint
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/hip/hip.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+
+// Multiprocessors of the current device. The host machine says 3: enough for blocks to share a matrix, and a
+// number that no size is a multiple of.
+inline int device_processors() {
+#if defined(GRETA_HIP_NVIDIA)
+  int device = 0, count = 0;
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess)
+    return 1;
+  return count;
+#elif defined(GRETA_HIP_AMD)
+  int device = 0, count = 0;
+  if (hipGetDevice(&device) != hipSuccess ||
+      hipDeviceGetAttribute(&count, hipDeviceAttributeMultiprocessorCount, device) != hipSuccess)
+    return 1;
+  return count;
+#else
+  return 3;
+#endif
+}
+
+#if defined(GRETA_HIP_NVIDIA) && !defined(__CUDACC__)
+// Host code that launches no kernel.
+#else
+
+__device__ __forceinline__ void wait_for_predecessor() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+__device__ __forceinline__ void release_successor() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+__device__ __forceinline__ void prefetch_to_l2([[maybe_unused]] const void* p) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+#endif
+}
+
+// What the runtime refuses is left for hipGetLastError, as with hipLaunchKernelGGL.
+template <typename... Params, typename... Args>
+void launch_dependent([[maybe_unused]] const char* name, void (*kernel)(Params...), dim3 grid, dim3 block,
+                      size_t shared_bytes, hipStream_t stream, const Args&... args) {
+#if defined(GRETA_HIP_NVIDIA)
+  // More than 48 KB of shared memory has to be asked for.
+  if (shared_bytes > 48 * 1024)
+    (void)cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                               cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  (void)cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...);
+#elif defined(GRETA_HIP_AMD)
+  hipLaunchKernelGGL(kernel, grid, block, shared_bytes, stream, static_cast<Params>(args)...);
+#else
+  host::launch(name, kernel, grid, block, shared_bytes, stream, args...);
+#endif
+}
+
+#endif
+
+}  // namespace greta::kernels::inline GRETA_MACHINE
