@@ -41,7 +41,7 @@ NormGateUpRan norm_gate_up(hipStream_t stream, const float* x, const float* norm
     p.args.eps = eps;
     p.args.norm_out = norm_out;
     p.args.out = act_out;
-    gemv::launch<A, B, StoreActivation, true, kGemvRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
+    gemv::launch<A, B, StoreActivation, 2, true, kGemvRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
     const Attested product{p.name, sum_contract("matmul", "f32", p.chain)};
     return {{p.name, "op=rmsnorm chain=" + std::to_string(gemv::norm_chain<kGemvTeams>(columns)) + " sqrt=2"},
             product,

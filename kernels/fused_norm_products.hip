@@ -36,7 +36,7 @@ NormProductsRan norm_products(hipStream_t stream, const float* x, const float* n
         gemv::plan<A, B, kGemvRows, kGemvTeams, kGemvBlocks>(kOp, projections, x, norm_weight, norm_out);
     p.args.eps = eps;
     p.args.norm_out = norm_out;
-    gemv::launch<A, B, StoreProducts, true, kGemvRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
+    gemv::launch<A, B, StoreProducts, 3, true, kGemvRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
     return {{p.name, "op=rmsnorm chain=" + std::to_string(gemv::norm_chain<kGemvTeams>(columns)) + " sqrt=2"},
             {p.name, sum_contract("matmul", "f32", p.chain)}};
   });

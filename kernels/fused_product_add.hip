@@ -31,7 +31,7 @@ ProductAddRan product_add(hipStream_t stream, const Weight& w, const float* x, c
           gemv::plan<A, A, kGemvRows, kGemvTeams, kGemvBlocks>(kOp, {&projection, 1}, x, nullptr, nullptr);
       p.args.residual = residual;
       p.args.out = out;
-      gemv::launch<A, A, StoreSum, false, kGemvRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
+      gemv::launch<A, A, StoreSum, 1, false, kGemvRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
       return {{p.name, sum_contract("matmul", "f32", p.chain)}, {p.name, "op=add"}};
     } else {
       throw LaunchError("product_add: one matrix cannot be of two types");

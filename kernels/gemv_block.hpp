@@ -24,9 +24,8 @@ struct GemvArgs {
   int rest[kGemvMatrices] = {};      // and one more of the first `rest` blocks
   int count = 0;
   unsigned second = 0;  // bit i: matrix i is for the second lane
-  int64_t K = 0;
+  int K = 0;
   int slab = 0, splits = 1;
-  int prefetch_bytes = 0;    // of the block's share of each matrix, into L2
   const float* x = nullptr;  // [gridDim.y, K]
   bool vector = false;       // x, the norm's weight and its output can be moved 16 bytes at a time
   const float* norm_weight = nullptr;
@@ -139,14 +138,16 @@ __device__ __forceinline__ bool stage(const GemvArgs& a, const float* x, int64_t
 
 // A: the lane of most matrices; B: of those in `second`. Epilogue::run(args, value), value(i, r): the product
 // of this block's row r of matrix i.
-template <class A, class B, class Epilogue, bool kNorm, int kRows, int kTeams, int kBlocks>
+template <class A, class B, class Epilogue, int kMatrices, bool kNorm, int kRows, int kTeams, int kBlocks>
 __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a) {
   static_assert(A::kTile == B::kTile && A::kSmall == B::kSmall, "lanes of one launch share x");
+  constexpr int kTile = A::kTile;
   constexpr int kRaw = A::kRaw > B::kRaw ? A::kRaw : B::kRaw;
   constexpr int kScratch = A::kScratch > B::kScratch ? A::kScratch : B::kScratch;
   constexpr bool kTwoLanes = !std::is_same_v<A, B>;
   constexpr int kKept = 2;
 
+  release_successor();
   GRETA_DYNAMIC_SHARED(float4, xs);
   GRETA_SHARED(float, partial, kTeams);
   GRETA_SHARED(int, huge_in, kTeams);
@@ -156,131 +157,129 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
   float* const sums = reinterpret_cast<float*>(all_scratch + kTeams * kRows * kScratch);
 
   int units = 0;
-  for (int i = 0; i < a.count; ++i) units += (gemv_share(a, i).rows + kRows - 1) / kRows;
+#pragma unroll
+  for (int i = 0; i < kMatrices; ++i) {
+    if (i < a.count) units += (gemv_share(a, i).rows + kRows - 1) / kRows;
+  }
   const int units_a_round = kTeams / a.splits, split = team % a.splits;
   const int rounds = (units + units_a_round - 1) / units_a_round;
 
-  // Where the team stands: a unit, and a tile of it.
-  struct Place {
-    int matrix = 0, local = 0, rows = 0;  // local: of the unit's first row among the block's sums
-    int64_t row[kRows] = {};
-    bool valid = false;
-  };
-  const auto place_of = [&](int round) {
-    Place p;
-    int unit = round * units_a_round + team / a.splits;
-    for (int i = 0; i < a.count; ++i) {
-      const GemvShare share = gemv_share(a, i);
-      const int here = (share.rows + kRows - 1) / kRows;
-      if (unit < here) {
-        p.valid = true;
-        p.matrix = i;
-        p.rows = share.rows - unit * kRows < kRows ? share.rows - unit * kRows : kRows;
-        p.local += unit * kRows;
-        for (int r = 0; r < kRows; ++r) {
-          p.row[r] = share.first + unit * kRows + (r < p.rows ? r : p.rows - 1);  // the last again: not kept
+  // The team's unit: its matrix, the place of its first row among the block's sums, and a cursor a row.
+  int matrix = 0, local = 0, rows = 0;
+  const uint8_t* at[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) at[r] = a.m[0].data;
+  const auto begin = [&](int round, int k) {
+    int unit = round * units_a_round + team / a.splits, before = 0;
+    rows = 0;
+#pragma unroll
+    for (int i = 0; i < kMatrices; ++i) {
+      if (i < a.count) {
+        const GemvShare share = gemv_share(a, i);
+        const int first = unit * kRows;
+        if (unit >= 0 && first < share.rows) {
+          rows = share.rows - first < kRows ? share.rows - first : kRows;
+          matrix = i;
+          local = before + first;
+          const bool second = kTwoLanes && (a.second >> i & 1);
+          at[0] = second ? B::start(a.m[i], share.first + first, k, lane)
+                         : A::start(a.m[i], share.first + first, k, lane);
+          // Rows that are not there: the one before again, its sum is not kept.
+          for (int r = 1; r < kRows; ++r) at[r] = r < rows ? at[r - 1] + a.m[i].row_bytes : at[r - 1];
         }
-        break;
+        unit -= (share.rows + kRows - 1) / kRows;
+        before += share.rows;
       }
-      unit -= here;
-      p.local += share.rows;
     }
-    return p;
   };
   uint4 raw[kRows][kRaw] = {};
-  const auto load = [&](const Place& p, int64_t k) {
-    if (!p.valid) return;
-    const GemvMatrix& m = a.m[p.matrix];
+  const auto load = [&](int k) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      if (kTwoLanes && (a.second >> p.matrix & 1)) {
-        B::load(m, a.K, p.row[r], k, lane, raw[r]);
+      if (kTwoLanes && (a.second >> matrix & 1)) {
+        B::load(at[r], a.K - k, lane, raw[r]);
       } else {
-        A::load(m, a.K, p.row[r], k, lane, raw[r]);
+        A::load(at[r], a.K - k, lane, raw[r]);
       }
     }
   };
 
-  Place place = place_of(0);
-  const int64_t first_k = split * A::kTile;
-  if (first_k < a.K) load(place, first_k);
-  if (a.prefetch_bytes > 0) {
-    for (int i = 0; i < a.count; ++i) {
-      const GemvShare share = gemv_share(a, i);
-      const int64_t bytes = share.rows * a.m[i].row_bytes;
-      const uint8_t* p = a.m[i].data + share.first * a.m[i].row_bytes;
-      for (int64_t at = thread * 128; at < bytes && at < a.prefetch_bytes; at += kTeams * kTeam * 128)
-        prefetch_to_l2(p + at);
-    }
-  }
+  begin(0, split * kTile);
+  if (rows > 0 && split * kTile < a.K) load(split * kTile);
   float4 kept[kKept] = {};
   if constexpr (kNorm) {
 #pragma unroll
     for (int j = 0; j < kKept; ++j)
       kept[j] = gemv::load_4(a.norm_weight, thread + j * kTeams * kTeam, a.K, a.vector);
   }
-  release_successor();
   wait_for_predecessor();
 
-  const float* x = a.x + blockIdx.y * a.K;
+  const float* x = a.x + blockIdx.y * static_cast<int64_t>(a.K);
   const float scale = kNorm ? gemv::norm_scale<kTeams>(a, partial) : 1.0f;
-  for (int64_t slab = 0; slab < a.K; slab += a.slab) {
-    const int columns = static_cast<int>(a.K - slab < a.slab ? a.K - slab : a.slab);
-    const int tiles = (columns + A::kTile - 1) / A::kTile;
+  for (int slab = 0; slab < a.K; slab += a.slab) {
+    const int columns = a.K - slab < a.slab ? a.K - slab : a.slab;
+    const int tiles = (columns + kTile - 1) / kTile;
     const int tiles_a_team = (tiles + a.splits - 1) / a.splits;
-    float back = 1;                 // from the sums of 2^-kSmall · w · x to y
-    if (slab > 0) __syncthreads();  // the last slab of x is read
-    {
-      const float factor = A::kSmall ? gemv::power_of_two(kSmallBits) : 1.0f;
-      const bool huge = gemv::stage<kTeams, kNorm>(a, x, slab, tiles * A::kTile, factor, scale, kept, xs);
-      if constexpr (A::kSmall != 0) {
-        const bool any = wave_ballot(huge) != 0;
-        if (lane == 0) huge_in[team] = any;
-        __syncthreads();
-        bool unscaled = false;
-        for (int i = 0; i < kTeams; ++i) unscaled = unscaled || huge_in[i] != 0;
-        if (unscaled) {
-          gemv::stage<kTeams, kNorm>(a, x, slab, tiles * A::kTile, 1.0f, scale, kept, xs);
-          back = factor;
-        }
-      }
-      __syncthreads();
-    }
     if (slab > 0) {
-      place = place_of(0);
-      if (split < tiles) load(place, slab + split * A::kTile);
+      __syncthreads();  // the last slab of x is read
+      begin(0, slab + split * kTile);
+      if (rows > 0 && split < tiles) load(slab + split * kTile);
     }
+    float back = 1;  // from the sums of 2^-kSmall · w · x to y
+    const float factor = A::kSmall ? gemv::power_of_two(kSmallBits) : 1.0f;
+    const bool huge = gemv::stage<kTeams, kNorm>(a, x, slab, tiles * kTile, factor, scale, kept, xs);
+    if (A::kSmall != 0) {
+      const bool any = wave_ballot(huge) != 0;
+      if (lane == 0) huge_in[team] = any;
+    }
+    __syncthreads();
+    if (A::kSmall != 0) {
+      int unscaled = 0;
+#pragma unroll
+      for (int i = 0; i < kTeams; ++i) unscaled |= huge_in[i];
+      if (unscaled) {
+        gemv::stage<kTeams, kNorm>(a, x, slab, tiles * kTile, 1.0f, scale, kept, xs);
+        __syncthreads();
+        back = factor;
+      }
+    }
+
     for (int round = 0; round < rounds; ++round) {
       float own[kRows][kSums] = {};
-      const Place now = place;
+      const int rows_now = rows, local_now = local;
       for (int t = 0; t < tiles_a_team; ++t) {
         const int tile = t * a.splits + split;
-        const bool active = now.valid && tile < tiles;
-        if (wave_ballot(active) != 0) {  // two teams share a wave of 64, and its collectives
+        const bool active = rows_now > 0 && tile < tiles;
+        const int there = active ? tile : 0, k = slab + there * kTile;
+        const float4* tile_x = xs + there * (kTile / 4);
+        // Two teams share a wave of 64 and its collectives: there one goes through the motions with the
+        // other.
+        const auto add = [&]<class Lane>(bool mine) {
+          if (wave_size() == kTeam ? !mine : wave_ballot(mine) == 0) return;
           float before[kRows][kSums];
           if (wave_size() > kTeam) memcpy(before, own, sizeof(own));
-          const int64_t k = slab + (active ? tile : 0) * A::kTile;
-          const float4* tile_x = xs + (active ? tile : 0) * (A::kTile / 4);
-          if (kTwoLanes && (a.second >> now.matrix & 1)) {
-            B::template add<kRows>(a.m[now.matrix], a.K, now.row, k, lane, raw, scratch, tile_x, own);
-          } else {
-            A::template add<kRows>(a.m[now.matrix], a.K, now.row, k, lane, raw, scratch, tile_x, own);
-          }
-          if (wave_size() > kTeam && !active) memcpy(own, before, sizeof(own));
+          Lane::template add<kRows>(a.m[matrix], at, k, a.K - k, lane, raw, scratch, tile_x, own);
+          if (wave_size() > kTeam && !mine) memcpy(own, before, sizeof(own));
+        };
+        const bool second = kTwoLanes && (a.second >> matrix & 1);
+        add.template operator()<A>(active && !second);
+        if constexpr (kTwoLanes) add.template operator()<B>(active && second);
+        if (rows_now > 0 && tile + a.splits < tiles) {  // the next words, as soon as these are read
+          const int step = a.splits * (second ? B::kStep : A::kStep);
+#pragma unroll
+          for (int r = 0; r < kRows; ++r) at[r] += step;
+          load(slab + (tile + a.splits) * kTile);
         }
-        // The next tile's words, as soon as this one's are read.
-        if (t + 1 < tiles_a_team) {
-          if (tile + a.splits < tiles) load(now, slab + (tile + a.splits) * A::kTile);
-        } else if (round + 1 < rounds) {
-          place = place_of(round + 1);
-          if (split < tiles) load(place, slab + split * A::kTile);
-        }
+      }
+      if (round + 1 < rounds) {
+        begin(round + 1, slab + split * kTile);
+        if (rows > 0 && split < tiles) load(slab + split * kTile);
       }
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         const float sum = gemv::team_sum((own[r][0] + own[r][2]) + (own[r][1] + own[r][3])) * back;
-        if (lane == 0 && now.valid && r < now.rows) {
-          float& total = sums[(now.local + r) * a.splits + split];
+        if (lane == 0 && r < rows_now) {
+          float& total = sums[(local_now + r) * a.splits + split];
           total = slab == 0 ? sum : total + sum;
         }
       }

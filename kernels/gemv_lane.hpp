@@ -6,10 +6,14 @@
 //   kRaw       16-byte words that a lane loads of a tile
 //   kScratch   16-byte words of shared memory that a team needs for a row (0: none)
 //   kSmall     the sums are those of 2^-kSmall · w · x (see below)
-//   load(m, K, row, k, lane, raw)            the lane's part of the tile at column k, zero beyond the row
-//   add<R>(m, K, row, k, lane, raw, scratch, x, sums)   sums[r][…] += w[row[r], k…] · x[k…], by all lanes of
+//   kStep      bytes from a tile of a row to the next
+//   start(m, row, k, lane)          where the lane's cursor stands for the tile at column k
+//   load(at, left, lane, raw)       the lane's words of the tile; `left` columns of the row are left, beyond
+//   them
+//                                   everything counts as zero
+//   add<R>(m, at, k, left, lane, raw, scratch, x, sums)   sums[r][…] += w[row r, k…] · x[k…], by all lanes of
 //   the
-//                                            wave; x is the tile in shared memory (swizzle())
+//                                   wave; x is the tile in shared memory (swizzle())
 //
 // Integers become f32 without a conversion: a weight's bits, masked where they lie, are the subnormal
 // q · 2^(p - 149), p the place of the lowest bit (p + bits <= 23). A fused multiply-add with scale · 2^(149 -

@@ -39,23 +39,27 @@ template <>
 struct GemvLane<WeightType::q4_K> {
   static constexpr int kTile = 2048, kRaw = 3, kScratch = 0, kSmall = kSmallBits;
 
+  static constexpr int kStep = kTile / 256 * 144;
+
+  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int k, int lane) {
+    return m.data + row * m.row_bytes + (k / 256 + lane / 4) * 144;
+  }
+
   template <int N>
-  __device__ static __forceinline__ void load(const GemvMatrix& m, int64_t K, int64_t row, int64_t k,
-                                              int lane, uint4 (&raw)[N]) {
-    const int64_t first = k + lane * 64;
-    if (first < K) {
-      const uint8_t* block = m.data + row * m.row_bytes + first / 256 * 144;
+  __device__ static __forceinline__ void load(const uint8_t* block, int left, int lane, uint4 (&raw)[N]) {
+    if (left >= kTile || lane * 64 < left) {
       const uint8_t* nibbles = block + 16 + lane % 4 * 32;
       raw[0] = gemv::load_16(block);
       raw[1] = gemv::load_16(nibbles);
       raw[2] = gemv::load_16(nibbles + 16);
     } else {
-      raw[0] = raw[1] = raw[2] = make_uint4(0, 0, 0, 0);
+#pragma unroll
+      for (int i = 0; i < kRaw; ++i) raw[i] = make_uint4(0, 0, 0, 0);
     }
   }
 
   template <int R, int N>
-  __device__ static __forceinline__ void add(const GemvMatrix&, int64_t, const int64_t (&)[R], int64_t,
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int,
                                              int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
                                              float (&sums)[R][kSums]) {
     using gemv::as_float;
@@ -86,12 +90,15 @@ template <>
 struct GemvLane<WeightType::q5_K> {
   static constexpr int kTile = 2048, kRaw = 5, kScratch = 0, kSmall = kSmallBits;
 
+  static constexpr int kStep = kTile / 256 * 176;
+
+  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int k, int lane) {
+    return m.data + row * m.row_bytes + (k / 256 + lane / 4) * 176;
+  }
+
   template <int N>
-  __device__ static __forceinline__ void load(const GemvMatrix& m, int64_t K, int64_t row, int64_t k,
-                                              int lane, uint4 (&raw)[N]) {
-    const int64_t first = k + lane * 64;
-    if (first < K) {
-      const uint8_t* block = m.data + row * m.row_bytes + first / 256 * 176;
+  __device__ static __forceinline__ void load(const uint8_t* block, int left, int lane, uint4 (&raw)[N]) {
+    if (left >= kTile || lane * 64 < left) {
       const uint8_t* nibbles = block + 48 + lane % 4 * 32;
       raw[0] = gemv::load_16(block);
       raw[1] = gemv::load_16(nibbles);
@@ -105,7 +112,7 @@ struct GemvLane<WeightType::q5_K> {
   }
 
   template <int R, int N>
-  __device__ static __forceinline__ void add(const GemvMatrix&, int64_t, const int64_t (&)[R], int64_t,
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int,
                                              int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
                                              float (&sums)[R][kSums]) {
     using gemv::as_float;

@@ -12,19 +12,23 @@ struct GemvLanePlain {
   static constexpr int kValues = 16 / packing(T).bytes;  // of a word
   static constexpr int kRaw = 4, kTile = kRaw * kTeam * kValues, kScratch = 0, kSmall = 0;
 
+  static constexpr int kStep = kTile * packing(T).bytes;
+
+  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int k, int lane) {
+    return m.data + row * m.row_bytes + static_cast<int64_t>(k) * packing(T).bytes + lane * 16;
+  }
+
   template <int N>
-  __device__ static __forceinline__ void load(const GemvMatrix& m, int64_t K, int64_t row, int64_t k,
-                                              int lane, uint4 (&raw)[N]) {
+  __device__ static __forceinline__ void load(const uint8_t* at, int left, int lane, uint4 (&raw)[N]) {
 #pragma unroll
     for (int i = 0; i < kRaw; ++i) {
-      const int64_t first = k + (i * kTeam + lane) * kValues;
-      raw[i] = first < K ? gemv::load_16(m.data + row * m.row_bytes + first * packing(T).bytes)
-                         : make_uint4(0, 0, 0, 0);
+      const bool inside = left >= kTile || (i * kTeam + lane) * kValues < left;
+      raw[i] = inside ? gemv::load_16(at + i * kTeam * 16) : make_uint4(0, 0, 0, 0);
     }
   }
 
   template <int R, int N>
-  __device__ static __forceinline__ void add(const GemvMatrix&, int64_t, const int64_t (&)[R], int64_t,
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int,
                                              int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
                                              float (&sums)[R][kSums]) {
 #pragma unroll
@@ -73,20 +77,25 @@ struct GemvLane<WeightType::bf16> : GemvLanePlain<WeightType::bf16> {};
 struct GemvLaneAny {
   static constexpr int kTile = kTeam * kChunk, kRaw = 1, kScratch = 0, kSmall = 0;
 
+  static constexpr int kStep = 0;
+
+  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int, int) {
+    return m.data + row * m.row_bytes;
+  }
+
   template <int N>
-  __device__ static __forceinline__ void load(const GemvMatrix&, int64_t, int64_t, int64_t, int,
-                                              uint4 (&)[N]) {}
+  __device__ static __forceinline__ void load(const uint8_t*, int, int, uint4 (&)[N]) {}
 
   template <int R, int N>
-  __device__ static __forceinline__ void add(const GemvMatrix& m, int64_t K, const int64_t (&row)[R],
-                                             int64_t k, int lane, const uint4 (&)[R][N], uint4*,
+  __device__ static __forceinline__ void add(const GemvMatrix& m, const uint8_t* const (&row)[R], int k,
+                                             int left, int lane, const uint4 (&)[R][N], uint4*,
                                              const float4* x, float (&sums)[R][kSums]) {
-    const int64_t first = k + lane * kChunk;
-    if (first >= K) return;
+    const int first = lane * kChunk;
+    if (first >= left) return;
 #pragma unroll 1
     for (int r = 0; r < R; ++r) {
       float w[kChunk];
-      unpack(m.type, m.data + row[r] * m.row_bytes, first, K - first, w);
+      unpack(m.type, row[r], k + first, left - first, w);
       for (int i = 0; i < kChunk / 4; ++i) {
         const float4 xs = gemv::x_at(x, lane * (kChunk / 4) + i);
         sums[r][0] = fmaf(w[i * 4], xs.x, sums[r][0]);

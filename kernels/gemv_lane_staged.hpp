@@ -8,45 +8,29 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace gemv {
 
-// The bytes of `T`'s tile at column k of a row, cut off at the row's end.
 template <WeightType T, int kTile>
 struct StagedTile {
   static constexpr int kBytes = kTile / packing(T).values * packing(T).bytes;
   static constexpr int kScratch = (15 + kBytes + 4 + 15) / 16;  // skew, and a word beyond for the shifts
   static constexpr int kRaw = ((15 + kBytes + 15) / 16 + kTeam - 1) / kTeam;
 
-  const uint8_t* begin;
-  int skew, words;
-
-  __device__ __forceinline__ StagedTile(const GemvMatrix& m, int64_t row, int64_t k) {
-    const int64_t at = k / packing(T).values * packing(T).bytes;
-    begin = m.data + row * m.row_bytes + at;
-    skew = static_cast<int>(reinterpret_cast<uintptr_t>(begin) & 15);
-    const int64_t left = m.row_bytes - at;
-    words = left <= 0 ? 0 : (skew + static_cast<int>(left < kBytes ? left : kBytes) + 15) / 16;
+  // Bytes of the first 16-byte word ahead of the tile.
+  __device__ __forceinline__ static int skew(const uint8_t* at) {
+    return static_cast<int>(reinterpret_cast<uintptr_t>(at) & 15);
   }
 
-  __device__ __forceinline__ void load(const GemvMatrix& m, int lane, uint4* raw) const {
-    const uint8_t* aligned = begin - skew;
-    const uint8_t* end = m.data + m.rows * m.row_bytes;
+  template <int N>
+  __device__ __forceinline__ static void load(const uint8_t* at, int left, int lane, uint4 (&raw)[N]) {
+    const int bytes = left >= kTile ? kBytes : left / packing(T).values * packing(T).bytes;
+    const int words = (skew(at) + bytes + 15) / 16;
+    const uint8_t* p = at - skew(at) + lane * 16;
 #pragma unroll
     for (int i = 0; i < kRaw; ++i) {
-      const int word = lane + i * kTeam;
-      const uint8_t* p = aligned + word * 16;
-      uint32_t v[4] = {};
-      if (word < words) {
-        if (p >= m.data && end - p >= 16) {
-          raw[i] = load_16(p);
-          continue;
-        }
-        for (int b = 0; b < 16; ++b) {  // at the matrix's own ends
-          if (p + b >= m.data && p + b < end) v[b / 4] |= static_cast<uint32_t>(p[b]) << b % 4 * 8;
-        }
-      }
-      raw[i] = make_uint4(v[0], v[1], v[2], v[3]);
+      if (lane + i * kTeam < words) raw[i] = load_16(p + i * kTeam * 16);
     }
   }
 
+  // Words that were not loaded are never part of a block that counts.
   __device__ __forceinline__ static void store(const uint4* raw, int lane, uint4* scratch) {
 #pragma unroll
     for (int i = 0; i < kRaw; ++i) {
@@ -95,19 +79,25 @@ __device__ __forceinline__ float half_of(uint32_t v) {
 // Four lanes a block: half h of 128 values, group g of 16 of each 32: 64 values of four scales.
 template <>
 struct GemvLane<WeightType::q6_K> {
+  static constexpr WeightType kType = WeightType::q6_K;
   static constexpr int kTile = 2048, kSmall = kSmallBits;
-  using Tile = gemv::StagedTile<WeightType::q6_K, kTile>;
+  using Tile = gemv::StagedTile<kType, kTile>;
   static constexpr int kRaw = Tile::kRaw, kScratch = Tile::kScratch;
 
+  static constexpr int kStep = Tile::kBytes;
+
+  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int k, int) {
+    return m.data + row * m.row_bytes + k / packing(kType).values * packing(kType).bytes;
+  }
+
   template <int N>
-  __device__ static __forceinline__ void load(const GemvMatrix& m, int64_t, int64_t row, int64_t k, int lane,
-                                              uint4 (&raw)[N]) {
-    Tile(m, row, k).load(m, lane, raw);
+  __device__ static __forceinline__ void load(const uint8_t* at, int left, int lane, uint4 (&raw)[N]) {
+    Tile::load(at, left, lane, raw);
   }
 
   template <int R, int N>
-  __device__ static __forceinline__ void add(const GemvMatrix& m, int64_t K, const int64_t (&row)[R],
-                                             int64_t k, int lane, const uint4 (&raw)[R][N], uint4* scratch,
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&at)[R], int, int left,
+                                             int lane, const uint4 (&raw)[R][N], uint4* scratch,
                                              const float4* x, float (&sums)[R][kSums]) {
     wave_sync();
 #pragma unroll
@@ -118,12 +108,12 @@ struct GemvLane<WeightType::q6_K> {
     float d[R];
 #pragma unroll
     for (int r = 0; r < R; ++r) {
-      const gemv::ByteWords bytes(scratch + r * kScratch, Tile(m, row[r], k).skew + block * 210);
+      const gemv::ByteWords bytes(scratch + r * kScratch, Tile::skew(at[r]) + block * 210);
       bytes.read(half * 16 + group * 4, low[r][0]);
       bytes.read(half * 16 + group * 4 + 8, low[r][1]);
       bytes.read(32 + half * 8 + group * 4, high[r]);
       bytes.read(48 + half * 2, scales[r]);
-      d[r] = k + block * 256 < K ? gemv::half_of(bytes[52]) : 0.0f;  // beyond the row lies the next one
+      d[r] = block * 256 < left ? gemv::half_of(bytes[52]) : 0.0f;  // beyond the row lies the next one
     }
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
@@ -157,19 +147,25 @@ struct GemvLane<WeightType::q6_K> {
 // Two blocks of 32 values a lane.
 template <WeightType T>
 struct GemvLaneOf32 {
+  static constexpr WeightType kType = T;
   static constexpr int kTile = 2048, kSmall = kSmallBits;
   using Tile = gemv::StagedTile<T, kTile>;
   static constexpr int kRaw = Tile::kRaw, kScratch = Tile::kScratch;
 
+  static constexpr int kStep = Tile::kBytes;
+
+  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int k, int) {
+    return m.data + row * m.row_bytes + k / packing(kType).values * packing(kType).bytes;
+  }
+
   template <int N>
-  __device__ static __forceinline__ void load(const GemvMatrix& m, int64_t, int64_t row, int64_t k, int lane,
-                                              uint4 (&raw)[N]) {
-    Tile(m, row, k).load(m, lane, raw);
+  __device__ static __forceinline__ void load(const uint8_t* at, int left, int lane, uint4 (&raw)[N]) {
+    Tile::load(at, left, lane, raw);
   }
 
   template <int R, int N>
-  __device__ static __forceinline__ void add(const GemvMatrix& m, int64_t K, const int64_t (&row)[R],
-                                             int64_t k, int lane, const uint4 (&raw)[R][N], uint4* scratch,
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&at)[R], int, int left,
+                                             int lane, const uint4 (&raw)[R][N], uint4* scratch,
                                              const float4* x, float (&sums)[R][kSums]) {
     constexpr int kBytes = packing(T).bytes;
     wave_sync();
@@ -178,10 +174,10 @@ struct GemvLaneOf32 {
     wave_sync();
 #pragma unroll
     for (int b = 0; b < 2; ++b) {
-      const bool inside = k + lane * 64 + b * 32 < K;
+      const bool inside = lane * 64 + b * 32 < left;
 #pragma unroll
       for (int r = 0; r < R; ++r) {
-        const int byte = Tile(m, row[r], k).skew + (lane * 2 + b) * kBytes;
+        const int byte = Tile::skew(at[r]) + (lane * 2 + b) * kBytes;
         const float d = inside ? gemv::half_of(gemv::ByteWords(scratch + r * kScratch, byte)[0]) : 0.0f;
         const gemv::ByteWords q(scratch + r * kScratch, byte + 2);
         const float scale0 = gemv::at_bit<0>(d), scale8 = gemv::at_bit<8>(d);

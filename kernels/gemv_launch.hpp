@@ -45,7 +45,7 @@ inline bool has_lane(const Weight& w) {
     case WeightType::q8_0:
     case WeightType::q4_0:
     case WeightType::q6_K:
-      return true;
+      return aligned_16(w.data) && w.rows * row_bytes(w.type, w.columns) % 16 == 0;
   }
   return false;
 }
@@ -71,7 +71,8 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   Plan p;
   GemvArgs& a = p.args;
   a.count = static_cast<int>(projections.size());
-  a.K = projections[0].w.columns;
+  require(projections[0].w.columns <= (1 << 30), op, "a row of more than 2^30 values");
+  a.K = static_cast<int>(projections[0].w.columns);
   a.x = x;
   a.vector = a.K % 4 == 0 && aligned_16(x) && aligned_16(norm_weight) && aligned_16(norm_out);
   a.norm_weight = norm_weight;
@@ -117,9 +118,9 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   return p;
 }
 
-template <class A, class B, class Epilogue, bool kNorm, int kRows, int kTeams, int kBlocks>
+template <class A, class B, class Epilogue, int kMatrices, bool kNorm, int kRows, int kTeams, int kBlocks>
 void launch(hipStream_t stream, const Plan& p, unsigned rows_of_x) {
-  launch_dependent(p.name.c_str(), gemv_kernel<A, B, Epilogue, kNorm, kRows, kTeams, kBlocks>,
+  launch_dependent(p.name.c_str(), gemv_kernel<A, B, Epilogue, kMatrices, kNorm, kRows, kTeams, kBlocks>,
                    dim3(p.blocks, rows_of_x), dim3(kTeams * kTeam), p.shared_bytes, stream, p.args);
   check_launched(p.name);
 }

@@ -29,7 +29,7 @@ Attested matmul_valu_gemv_wide(hipStream_t stream, const Weight& w, const float*
       for (int64_t s = 0; s < rows; s += kRowsOfX) {
         p.args.x = x + s * w.columns;
         p.args.m[0].y = y + s * w.rows;
-        gemv::launch<A, A, StoreRow, false, kGemvRows, kGemvTeams, kGemvBlocks>(
+        gemv::launch<A, A, StoreRow, 1, false, kGemvRows, kGemvTeams, kGemvBlocks>(
             stream, p, static_cast<unsigned>(std::min(kRowsOfX, rows - s)));
       }
       return {p.name, sum_contract("matmul", "f32", p.chain)};
