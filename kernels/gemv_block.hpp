@@ -143,6 +143,7 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
   static_assert(A::kTile == B::kTile && A::kSmall == B::kSmall, "lanes of one launch share x");
   constexpr int kTile = A::kTile;
   constexpr int kRaw = A::kRaw > B::kRaw ? A::kRaw : B::kRaw;
+  constexpr int kHeld = A::kHeld > B::kHeld ? A::kHeld : B::kHeld;
   constexpr int kScratch = A::kScratch > B::kScratch ? A::kScratch : B::kScratch;
   constexpr bool kTwoLanes = !std::is_same_v<A, B>;
   constexpr int kKept = 2;
@@ -248,8 +249,29 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
       float own[kRows][kSums] = {};
       const int rows_now = rows, local_now = local;
       for (int t = 0; t < tiles_a_team; ++t) {
-        const int tile = t * a.splits + split;
+        const int tile = t * a.splits + split, matrix_now = matrix;
         const bool active = rows_now > 0 && tile < tiles;
+        const bool second = kTwoLanes && (a.second >> matrix & 1);
+        const uint8_t* at_now[kRows];
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) at_now[r] = at[r];
+        gemv::Held<kRows, kHeld> held;
+        if (wave_size() > kTeam || !second) A::template hold<kRows>(raw, lane, scratch, held);
+        if constexpr (kTwoLanes) {
+          if (wave_size() > kTeam || second) B::template hold<kRows>(raw, lane, scratch, held);
+        }
+        // The next words are asked for before these are worked on.
+        if (t + 1 < tiles_a_team) {
+          if (rows_now > 0 && tile + a.splits < tiles) {
+            const int step = a.splits * (second ? B::kStep : A::kStep);
+#pragma unroll
+            for (int r = 0; r < kRows; ++r) at[r] += step;
+            load(slab + (tile + a.splits) * kTile);
+          }
+        } else if (round + 1 < rounds) {
+          begin(round + 1, slab + split * kTile);
+          if (rows > 0 && split < tiles) load(slab + split * kTile);
+        }
         const int there = active ? tile : 0, k = slab + there * kTile;
         const float4* tile_x = xs + there * (kTile / 4);
         // Two teams share a wave of 64 and its collectives: there one goes through the motions with the
@@ -258,22 +280,11 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
           if (wave_size() == kTeam ? !mine : wave_ballot(mine) == 0) return;
           float before[kRows][kSums];
           if (wave_size() > kTeam) memcpy(before, own, sizeof(own));
-          Lane::template add<kRows>(a.m[matrix], at, k, a.K - k, lane, raw, scratch, tile_x, own);
+          Lane::template add<kRows>(a.m[matrix_now], at_now, k, a.K - k, lane, held, scratch, tile_x, own);
           if (wave_size() > kTeam && !mine) memcpy(own, before, sizeof(own));
         };
-        const bool second = kTwoLanes && (a.second >> matrix & 1);
         add.template operator()<A>(active && !second);
         if constexpr (kTwoLanes) add.template operator()<B>(active && second);
-        if (rows_now > 0 && tile + a.splits < tiles) {  // the next words, as soon as these are read
-          const int step = a.splits * (second ? B::kStep : A::kStep);
-#pragma unroll
-          for (int r = 0; r < kRows; ++r) at[r] += step;
-          load(slab + (tile + a.splits) * kTile);
-        }
-      }
-      if (round + 1 < rounds) {
-        begin(round + 1, slab + split * kTile);
-        if (rows > 0 && split < tiles) load(slab + split * kTile);
       }
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {

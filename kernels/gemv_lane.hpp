@@ -11,8 +11,9 @@
 //   load(at, left, lane, raw)       the lane's words of the tile; `left` columns of the row are left, beyond
 //   them
 //                                   everything counts as zero
-//   add<R>(m, at, k, left, lane, raw, scratch, x, sums)   sums[r][…] += w[row r, k…] · x[k…], by all lanes of
-//   the
+//   hold(raw, scratch, held)        makes raw free for the next tile: to `held`, or to shared memory
+//   add<R>(m, at, k, left, lane, held, scratch, x, sums)   sums[r][…] += w[row r, k…] · x[k…], by all lanes
+//   of the
 //                                   wave; x is the tile in shared memory (swizzle())
 //
 // Integers become f32 without a conversion: a weight's bits, masked where they lie, are the subnormal
@@ -43,6 +44,13 @@ struct GemvMatrix {
 
 namespace gemv {
 
+// What a lane holds of a tile of R rows while it adds: kHeld of its words a row (0: they are in shared
+// memory).
+template <int R, int N>
+struct Held {
+  uint4 words[R][N > 0 ? N : 1];
+};
+
 __host__ __device__ constexpr float power_of_two(int exponent) {
   float value = 1;
   for (int i = 0; i < exponent; ++i) value *= 2;
@@ -62,7 +70,14 @@ __device__ __forceinline__ float at_bit(float scale) {
   return scale * power_of_two(149 - kSmallBits - p);
 }
 
-__device__ __forceinline__ uint4 load_16(const uint8_t* p) { return *reinterpret_cast<const uint4*>(p); }
+// Of weights, which no kernel changes.
+__device__ __forceinline__ uint4 load_16(const uint8_t* p) {
+#if defined(__CUDA_ARCH__)
+  return __ldg(reinterpret_cast<const uint4*>(p));
+#else
+  return *reinterpret_cast<const uint4*>(p);
+#endif
+}
 
 __device__ __forceinline__ uint32_t word_of(const uint4& v, int i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
@@ -84,7 +99,14 @@ __device__ __forceinline__ int swizzle(int i) {
   return i ^ ((i >> 4 & 1) << 2 | (i >> 5 & 1) << 1 | ((i >> 6 ^ i >> 3) & 1));
 }
 
-__device__ __forceinline__ float4 x_at(const float4* x, int i) { return x[swizzle(i)]; }
+// Float4s of a tile from a lane's first one on. `first` is a multiple of 4, i < 16 of those that a lane takes
+// in a row of 64 columns: swizzle(first + i) = swizzle(first) ^ i ^ (i >> 3) where first + i carries into no
+// higher bit, so that an address costs one operation or none.
+__device__ __forceinline__ float4 x_at(const float4* x, int swizzled_first, int i) {
+  const int low = (i ^ i >> 3) & 7;
+  const char* base = reinterpret_cast<const char*>(x);
+  return *reinterpret_cast<const float4*>(base + ((swizzled_first * 16) ^ (low * 16)) + (i & 8) * 16);
+}
 
 }  // namespace gemv
 

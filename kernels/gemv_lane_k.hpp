@@ -8,36 +8,48 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace gemv {
 
-// Scales and minima of sub-blocks 2p (low nibbles) and 2p + 1 (high nibbles), for integers at bits 0 and 8,
-// and 4 and 12.
+// Which bits of a block's header are the scales and minima of sub-blocks 2p (low nibbles) and 2p + 1 (high
+// nibbles): unpack.hpp, scale_min(), two bytes at once. For p < 2 they lie in one word, else in two.
+struct PairPlace {
+  bool split;
+  int shift, min_shift, top_shift;
+  uint32_t mask, top_mask;
+  __device__ __forceinline__ explicit PairPlace(int pair)
+      : split(pair >= 2),
+        shift(pair % 2 * 16),
+        min_shift(shift + (split ? 4 : 0)),
+        top_shift(shift + 2),
+        mask(split ? 0x0f0fu : 0x3f3fu),
+        top_mask(split ? 0x3030u : 0u) {}
+};
+
+// For integers at bits 0 and 8, and 4 and 12.
 struct PairScales {
   float low0, low8, high4, high12, low_min, high_min;
 };
 
-// header: f16 d, f16 dmin, 12 bytes s (unpack.hpp: scale_min), two bytes of which are decoded at once.
-__device__ __forceinline__ PairScales pair_scales(const uint4& header, int pair) {
-  const int shift = pair % 2 * 16;
-  const uint32_t a = header.y >> shift, b = header.z >> shift, c = header.w >> shift;
-  const bool high = pair >= 2;
-  const uint32_t scales = high ? (c & 0x0f0fu) | (a >> 2 & 0x3030u) : a & 0x3f3fu;
-  const uint32_t minima = high ? (c >> 4 & 0x0f0fu) | (b >> 2 & 0x3030u) : b & 0x3f3fu;
-  const float d = f16_to_f32(static_cast<uint16_t>(header.x & 0xffffu));
+// header: f16 d, f16 dmin, 12 bytes of scales and minima.
+__device__ __forceinline__ PairScales pair_scales(const uint4& header, const PairPlace& p) {
+  const uint32_t scales =
+      ((p.split ? header.w : header.y) >> p.shift & p.mask) | (header.y >> p.top_shift & p.top_mask);
+  const uint32_t minima =
+      ((p.split ? header.w : header.z) >> p.min_shift & p.mask) | (header.z >> p.top_shift & p.top_mask);
+  const float d = at_bit<0>(f16_to_f32(static_cast<uint16_t>(header.x & 0xffffu)));
   const float dmin = f16_to_f32(static_cast<uint16_t>(header.x >> 16)) * power_of_two(-kSmallBits);
-  const float low = d * static_cast<float>(scales & 0xffu),
-              high_scale = d * static_cast<float>(scales >> 8 & 0xffu);
-  return {at_bit<0>(low),
-          at_bit<8>(low),
-          at_bit<4>(high_scale),
-          at_bit<12>(high_scale),
+  const float low = d * static_cast<float>(scales & 0xffu), high = d * static_cast<float>(scales >> 8);
+  return {low,
+          low * power_of_two(-8),
+          high * power_of_two(-4),
+          high * power_of_two(-12),
           dmin * static_cast<float>(minima & 0xffu),
-          dmin * static_cast<float>(minima >> 8 & 0xffu)};
+          dmin * static_cast<float>(minima >> 8)};
 }
 
 }  // namespace gemv
 
 template <>
 struct GemvLane<WeightType::q4_K> {
-  static constexpr int kTile = 2048, kRaw = 3, kScratch = 0, kSmall = kSmallBits;
+  static constexpr int kTile = 2048, kRaw = 3, kHeld = kRaw, kScratch = 0, kSmall = kSmallBits;
 
   static constexpr int kStep = kTile / 256 * 144;
 
@@ -58,20 +70,31 @@ struct GemvLane<WeightType::q4_K> {
     }
   }
 
-  template <int R, int N>
+  template <int R, int N, int M>
+  __device__ static __forceinline__ void hold(const uint4 (&raw)[R][N], int, uint4*, gemv::Held<R, M>& held) {
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+#pragma unroll
+      for (int i = 0; i < kHeld; ++i) held.words[r][i] = raw[r][i];
+    }
+  }
+
+  template <int R, int M>
   __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int,
-                                             int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
+                                             int lane, const gemv::Held<R, M>& held, uint4*, const float4* x,
                                              float (&sums)[R][kSums]) {
     using gemv::as_float;
+    const int first = gemv::swizzle(lane * 16);
     gemv::PairScales s[R];
+    const gemv::PairPlace place(lane % 4);
 #pragma unroll
-    for (int r = 0; r < R; ++r) s[r] = gemv::pair_scales(raw[r][0], lane % 4);
+    for (int r = 0; r < R; ++r) s[r] = gemv::pair_scales(held.words[r][0], place);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const float4 low = gemv::x_at(x, lane * 16 + i), high = gemv::x_at(x, lane * 16 + 8 + i);
+      const float4 low = gemv::x_at(x, first, i), high = gemv::x_at(x, first, 8 + i);
 #pragma unroll
       for (int r = 0; r < R; ++r) {
-        const uint32_t v = gemv::word_of(raw[r][1 + i / 4], i % 4), u = v >> 16;
+        const uint32_t v = gemv::word_of(held.words[r][1 + i / 4], i % 4), u = v >> 16;
         float* sum = sums[r];
         sum[0] = fmaf(fmaf(as_float(v & 0xfu), s[r].low0, -s[r].low_min), low.x, sum[0]);
         sum[1] = fmaf(fmaf(as_float(v & 0xf00u), s[r].low8, -s[r].low_min), low.y, sum[1]);
@@ -88,7 +111,7 @@ struct GemvLane<WeightType::q4_K> {
 
 template <>
 struct GemvLane<WeightType::q5_K> {
-  static constexpr int kTile = 2048, kRaw = 5, kScratch = 0, kSmall = kSmallBits;
+  static constexpr int kTile = 2048, kRaw = 5, kHeld = kRaw, kScratch = 0, kSmall = kSmallBits;
 
   static constexpr int kStep = kTile / 256 * 176;
 
@@ -111,27 +134,38 @@ struct GemvLane<WeightType::q5_K> {
     }
   }
 
-  template <int R, int N>
+  template <int R, int N, int M>
+  __device__ static __forceinline__ void hold(const uint4 (&raw)[R][N], int, uint4*, gemv::Held<R, M>& held) {
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+#pragma unroll
+      for (int i = 0; i < kHeld; ++i) held.words[r][i] = raw[r][i];
+    }
+  }
+
+  template <int R, int M>
   __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int,
-                                             int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
+                                             int lane, const gemv::Held<R, M>& held, uint4*, const float4* x,
                                              float (&sums)[R][kSums]) {
     using gemv::as_float;
+    const int first = gemv::swizzle(lane * 16);
     gemv::PairScales s[R];
+    const gemv::PairPlace place(lane % 4);
     float high0[R], high8[R];  // five bits at 4 and 12 would need a place more, so both nibbles come down
 #pragma unroll
     for (int r = 0; r < R; ++r) {
-      s[r] = gemv::pair_scales(raw[r][0], lane % 4);
+      s[r] = gemv::pair_scales(held.words[r][0], place);
       high0[r] = s[r].high4 * 16.0f;
       high8[r] = s[r].high12 * 16.0f;
     }
     const int fifth = lane % 4 * 2;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const float4 low = gemv::x_at(x, lane * 16 + i), high = gemv::x_at(x, lane * 16 + 8 + i);
+      const float4 low = gemv::x_at(x, first, i), high = gemv::x_at(x, first, 8 + i);
 #pragma unroll
       for (int r = 0; r < R; ++r) {
-        const uint32_t q = gemv::word_of(raw[r][1 + i / 4], i % 4);
-        const uint32_t h = gemv::word_of(raw[r][3 + i / 4], i % 4) >> fifth;
+        const uint32_t q = gemv::word_of(held.words[r][1 + i / 4], i % 4);
+        const uint32_t h = gemv::word_of(held.words[r][3 + i / 4], i % 4) >> fifth;
         const uint32_t v = (q & 0x0f0f0f0fu) | (h << 4 & 0x10101010u), u = v >> 16;
         const uint32_t w = (q >> 4 & 0x0f0f0f0fu) | (h << 3 & 0x10101010u), t = w >> 16;
         float* sum = sums[r];

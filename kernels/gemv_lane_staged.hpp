@@ -61,7 +61,15 @@ struct ByteWords {
   }
 };
 
-// Four unsigned integers of up to 8 bits, one a byte of v.
+// Four unsigned integers of up to 7 bits (at bit 16 there is no room for 8), one a byte of v.
+__device__ __forceinline__ void add_bytes(uint32_t v, float scale0, float scale8, float scale16, float offset,
+                                          const float4& x, float (&sum)[kSums]) {
+  sum[0] = fmaf(fmaf(as_float(v & 0x7fu), scale0, offset), x.x, sum[0]);
+  sum[1] = fmaf(fmaf(as_float(v & 0x7f00u), scale8, offset), x.y, sum[1]);
+  sum[2] = fmaf(fmaf(as_float(v & 0x7f0000u), scale16, offset), x.z, sum[2]);
+  sum[3] = fmaf(fmaf(as_float(v >> 24), scale0, offset), x.w, sum[3]);
+}
+// Of up to 8 bits.
 __device__ __forceinline__ void add_bytes(uint32_t v, float scale0, float scale8, float offset,
                                           const float4& x, float (&sum)[kSums]) {
   sum[0] = fmaf(fmaf(as_float(v & 0xffu), scale0, offset), x.x, sum[0]);
@@ -82,7 +90,7 @@ struct GemvLane<WeightType::q6_K> {
   static constexpr WeightType kType = WeightType::q6_K;
   static constexpr int kTile = 2048, kSmall = kSmallBits;
   using Tile = gemv::StagedTile<kType, kTile>;
-  static constexpr int kRaw = Tile::kRaw, kScratch = Tile::kScratch;
+  static constexpr int kRaw = Tile::kRaw, kHeld = 0, kScratch = Tile::kScratch;
 
   static constexpr int kStep = Tile::kBytes;
 
@@ -95,14 +103,19 @@ struct GemvLane<WeightType::q6_K> {
     Tile::load(at, left, lane, raw);
   }
 
-  template <int R, int N>
-  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&at)[R], int, int left,
-                                             int lane, const uint4 (&raw)[R][N], uint4* scratch,
-                                             const float4* x, float (&sums)[R][kSums]) {
+  template <int R, int N, int M>
+  __device__ static __forceinline__ void hold(const uint4 (&raw)[R][N], int lane, uint4* scratch,
+                                              gemv::Held<R, M>&) {
     wave_sync();
 #pragma unroll
     for (int r = 0; r < R; ++r) Tile::store(raw[r], lane, scratch + r * kScratch);
     wave_sync();
+  }
+
+  template <int R, int M>
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&at)[R], int, int left,
+                                             int lane, const gemv::Held<R, M>&, uint4* scratch,
+                                             const float4* x, float (&sums)[R][kSums]) {
     const int block = lane / 4, half = lane / 2 % 2, group = lane % 2;
     uint32_t low[R][2][4], high[R][4], scales[R][2];
     float d[R];
@@ -117,18 +130,19 @@ struct GemvLane<WeightType::q6_K> {
     }
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
-      float scale0[R], scale8[R], offset[R];
+      float scale0[R], scale8[R], scale16[R], offset[R];
 #pragma unroll
       for (int r = 0; r < R; ++r) {
         const int8_t q = static_cast<int8_t>(scales[r][c / 2] >> (c % 2 * 16 + group * 8) & 0xffu);
         const float scale = d[r] * static_cast<float>(q);
         scale0[r] = gemv::at_bit<0>(scale);
         scale8[r] = gemv::at_bit<8>(scale);
+        scale16[r] = gemv::at_bit<16>(scale);
         offset[r] = scale * (-32.0f * gemv::power_of_two(-kSmallBits));  // exact, and so is each weight
       }
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const float4 xs = gemv::x_at(x, block * 64 + half * 32 + c * 8 + group * 4 + i);
+        const float4 xs = x[gemv::swizzle(block * 64 + half * 32 + c * 8 + group * 4 + i)];
 #pragma unroll
         for (int r = 0; r < R; ++r) {
           const uint32_t nibbles = low[r][c % 2][i] >> c / 2 * 4;
@@ -136,8 +150,8 @@ struct GemvLane<WeightType::q6_K> {
                                : c == 1 ? high[r][i] << 2
                                : c == 2 ? high[r][i]
                                         : high[r][i] >> 2;
-          gemv::add_bytes((nibbles & 0x0f0f0f0fu) | (top & 0x30303030u), scale0[r], scale8[r], offset[r], xs,
-                          sums[r]);
+          gemv::add_bytes((nibbles & 0x0f0f0f0fu) | (top & 0x30303030u), scale0[r], scale8[r], scale16[r],
+                          offset[r], xs, sums[r]);
         }
       }
     }
@@ -150,7 +164,7 @@ struct GemvLaneOf32 {
   static constexpr WeightType kType = T;
   static constexpr int kTile = 2048, kSmall = kSmallBits;
   using Tile = gemv::StagedTile<T, kTile>;
-  static constexpr int kRaw = Tile::kRaw, kScratch = Tile::kScratch;
+  static constexpr int kRaw = Tile::kRaw, kHeld = 0, kScratch = Tile::kScratch;
 
   static constexpr int kStep = Tile::kBytes;
 
@@ -163,15 +177,21 @@ struct GemvLaneOf32 {
     Tile::load(at, left, lane, raw);
   }
 
-  template <int R, int N>
-  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&at)[R], int, int left,
-                                             int lane, const uint4 (&raw)[R][N], uint4* scratch,
-                                             const float4* x, float (&sums)[R][kSums]) {
-    constexpr int kBytes = packing(T).bytes;
+  template <int R, int N, int M>
+  __device__ static __forceinline__ void hold(const uint4 (&raw)[R][N], int lane, uint4* scratch,
+                                              gemv::Held<R, M>&) {
     wave_sync();
 #pragma unroll
     for (int r = 0; r < R; ++r) Tile::store(raw[r], lane, scratch + r * kScratch);
     wave_sync();
+  }
+
+  template <int R, int M>
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&at)[R], int, int left,
+                                             int lane, const gemv::Held<R, M>&, uint4* scratch,
+                                             const float4* x, float (&sums)[R][kSums]) {
+    constexpr int kBytes = packing(T).bytes;
+    const int first = gemv::swizzle(lane * 16);
 #pragma unroll
     for (int b = 0; b < 2; ++b) {
       const bool inside = lane * 64 + b * 32 < left;
@@ -189,7 +209,7 @@ struct GemvLaneOf32 {
           const uint32_t v = T == WeightType::q8_0 ? words[i] ^ 0x80808080u
                              : i < 4               ? words[i % 4] & 0x0f0f0f0fu
                                                    : words[i % 4] >> 4 & 0x0f0f0f0fu;
-          gemv::add_bytes(v, scale0, scale8, offset, gemv::x_at(x, lane * 16 + b * 8 + i), sums[r]);
+          gemv::add_bytes(v, scale0, scale8, offset, gemv::x_at(x, first, b * 8 + i), sums[r]);
         }
       }
     }
