@@ -25,7 +25,7 @@ struct GemvArgs {
   int count = 0;
   unsigned second = 0;  // bit i: matrix i is for the second lane
   int K = 0;
-  int slab = 0, splits = 1;
+  int slab = 0, splits = 1, log2_splits = 0;
   const float* x = nullptr;  // [gridDim.y, K]
   bool vector = false;       // x, the norm's weight and its output can be moved 16 bytes at a time
   const float* norm_weight = nullptr;
@@ -57,7 +57,7 @@ __device__ __forceinline__ float4 load_4(const float* x, int64_t i, int64_t K, b
 }
 
 __device__ __forceinline__ float team_sum(float v) {
-#pragma unroll
+  GRETA_UNROLL
   for (int mask = kTeam / 2; mask > 0; mask /= 2) v += wave_shuffle_xor(v, mask);
   return v;
 }
@@ -86,11 +86,11 @@ __device__ __forceinline__ float norm_scale(const GemvArgs& a, float* partial) {
   if (thread % kTeam == 0) partial[thread / kTeam] = own;
   __syncthreads();
   float sums[kTeams];
-#pragma unroll
+  GRETA_UNROLL
   for (int i = 0; i < kTeams; ++i) sums[i] = partial[i];
-#pragma unroll
+  GRETA_UNROLL
   for (int width = kTeams / 2; width > 0; width /= 2) {
-#pragma unroll
+    GRETA_UNROLL
     for (int i = 0; i < width; ++i) sums[i] += sums[i + width];
   }
   return 1.0f / sqrtf(sums[0] / static_cast<float>(a.K) + a.eps);
@@ -123,7 +123,7 @@ __device__ __forceinline__ bool stage(const GemvArgs& a, const float* x, int64_t
     out[swizzle(i)] = scaled(v, factor);
   };
   int i = static_cast<int>(threadIdx.x);
-#pragma unroll
+  GRETA_UNROLL
   for (int j = 0; j < kKept; ++j, i += kTeams * kTeam) {
     if (i * 4 < padded)
       one(i, kNorm && first != 0 ? load_4(a.norm_weight, first / 4 + i, a.K, a.vector) : kept[j]);
@@ -143,7 +143,6 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
   static_assert(A::kTile == B::kTile && A::kSmall == B::kSmall, "lanes of one launch share x");
   constexpr int kTile = A::kTile;
   constexpr int kRaw = A::kRaw > B::kRaw ? A::kRaw : B::kRaw;
-  constexpr int kHeld = A::kHeld > B::kHeld ? A::kHeld : B::kHeld;
   constexpr int kScratch = A::kScratch > B::kScratch ? A::kScratch : B::kScratch;
   constexpr bool kTwoLanes = !std::is_same_v<A, B>;
   constexpr int kKept = 2;
@@ -158,22 +157,22 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
   float* const sums = reinterpret_cast<float*>(all_scratch + kTeams * kRows * kScratch);
 
   int units = 0;
-#pragma unroll
+  GRETA_UNROLL
   for (int i = 0; i < kMatrices; ++i) {
     if (i < a.count) units += (gemv_share(a, i).rows + kRows - 1) / kRows;
   }
-  const int units_a_round = kTeams / a.splits, split = team % a.splits;
+  const int units_a_round = kTeams >> a.log2_splits, split = team & (a.splits - 1);
   const int rounds = (units + units_a_round - 1) / units_a_round;
 
   // The team's unit: its matrix, the place of its first row among the block's sums, and a cursor a row.
   int matrix = 0, local = 0, rows = 0;
   const uint8_t* at[kRows];
-#pragma unroll
+  GRETA_UNROLL
   for (int r = 0; r < kRows; ++r) at[r] = a.m[0].data;
   const auto begin = [&](int round, int k) {
-    int unit = round * units_a_round + team / a.splits, before = 0;
+    int unit = round * units_a_round + (team >> a.log2_splits), before = 0;
     rows = 0;
-#pragma unroll
+    GRETA_UNROLL
     for (int i = 0; i < kMatrices; ++i) {
       if (i < a.count) {
         const GemvShare share = gemv_share(a, i);
@@ -193,9 +192,12 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
       }
     }
   };
-  uint4 raw[kRows][kRaw] = {};
-  const auto load = [&](int k) {
-#pragma unroll
+  using Words = uint4[kRows][kRaw];
+  constexpr bool kStashed = !kTwoLanes && A::kScratch > 0;  // then the words are free at once
+  Words even = {}, odd = {};                                // of this tile and the next, in turn
+  Words& other = kStashed ? even : odd;
+  const auto load = [&](Words& raw, int k) {
+    GRETA_UNROLL
     for (int r = 0; r < kRows; ++r) {
       if (kTwoLanes && (a.second >> matrix & 1)) {
         B::load(at[r], a.K - k, lane, raw[r]);
@@ -206,10 +208,10 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
   };
 
   begin(0, split * kTile);
-  if (rows > 0 && split * kTile < a.K) load(split * kTile);
+  if (rows > 0 && split * kTile < a.K) load(even, split * kTile);
   float4 kept[kKept] = {};
   if constexpr (kNorm) {
-#pragma unroll
+    GRETA_UNROLL
     for (int j = 0; j < kKept; ++j)
       kept[j] = gemv::load_4(a.norm_weight, thread + j * kTeams * kTeam, a.K, a.vector);
   }
@@ -220,11 +222,12 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
   for (int slab = 0; slab < a.K; slab += a.slab) {
     const int columns = a.K - slab < a.slab ? a.K - slab : a.slab;
     const int tiles = (columns + kTile - 1) / kTile;
-    const int tiles_a_team = (tiles + a.splits - 1) / a.splits;
+    const int steps =
+        ((tiles + a.splits - 1) / a.splits + 1) & ~1;  // of a team a unit: even, for two buffers
     if (slab > 0) {
       __syncthreads();  // the last slab of x is read
       begin(0, slab + split * kTile);
-      if (rows > 0 && split < tiles) load(slab + split * kTile);
+      if (rows > 0 && split < tiles) load(even, slab + split * kTile);
     }
     float back = 1;  // from the sums of 2^-kSmall · w · x to y
     const float factor = A::kSmall ? gemv::power_of_two(kSmallBits) : 1.0f;
@@ -236,7 +239,7 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
     __syncthreads();
     if (A::kSmall != 0) {
       int unscaled = 0;
-#pragma unroll
+      GRETA_UNROLL
       for (int i = 0; i < kTeams; ++i) unscaled |= huge_in[i];
       if (unscaled) {
         gemv::stage<kTeams, kNorm>(a, x, slab, tiles * kTile, 1.0f, scale, kept, xs);
@@ -248,45 +251,51 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
     for (int round = 0; round < rounds; ++round) {
       float own[kRows][kSums] = {};
       const int rows_now = rows, local_now = local;
-      for (int t = 0; t < tiles_a_team; ++t) {
+      const auto step = [&](int t, Words& raw, Words& next) {
         const int tile = t * a.splits + split, matrix_now = matrix;
         const bool active = rows_now > 0 && tile < tiles;
         const bool second = kTwoLanes && (a.second >> matrix & 1);
         const uint8_t* at_now[kRows];
-#pragma unroll
+        GRETA_UNROLL
         for (int r = 0; r < kRows; ++r) at_now[r] = at[r];
-        gemv::Held<kRows, kHeld> held;
-        if (wave_size() > kTeam || !second) A::template hold<kRows>(raw, lane, scratch, held);
+        if (wave_size() > kTeam || !second) A::template stash<kRows>(raw, lane, scratch);
         if constexpr (kTwoLanes) {
-          if (wave_size() > kTeam || second) B::template hold<kRows>(raw, lane, scratch, held);
+          if (wave_size() > kTeam || second) B::template stash<kRows>(raw, lane, scratch);
         }
-        // The next words are asked for before these are worked on.
-        if (t + 1 < tiles_a_team) {
-          if (rows_now > 0 && tile + a.splits < tiles) {
-            const int step = a.splits * (second ? B::kStep : A::kStep);
-#pragma unroll
-            for (int r = 0; r < kRows; ++r) at[r] += step;
-            load(slab + (tile + a.splits) * kTile);
-          }
+        // The next words are asked for before these are worked on; one place does it, lest registers be
+        // copied.
+        bool more = false;
+        int next_k = slab + (tile + a.splits) * kTile;
+        if (t + 1 < steps) {
+          more = rows_now > 0 && tile + a.splits < tiles;
+          const int bytes = a.splits * (second ? B::kStep : A::kStep);
+          GRETA_UNROLL
+          for (int r = 0; r < kRows; ++r) at[r] += bytes;
         } else if (round + 1 < rounds) {
-          begin(round + 1, slab + split * kTile);
-          if (rows > 0 && split < tiles) load(slab + split * kTile);
+          next_k = slab + split * kTile;
+          begin(round + 1, next_k);
+          more = rows > 0 && split < tiles;
         }
+        if (more) load(next, next_k);
         const int there = active ? tile : 0, k = slab + there * kTile;
-        const float4* tile_x = xs + there * (kTile / 4);
         // Two teams share a wave of 64 and its collectives: there one goes through the motions with the
         // other.
         const auto add = [&]<class Lane>(bool mine) {
           if (wave_size() == kTeam ? !mine : wave_ballot(mine) == 0) return;
           float before[kRows][kSums];
           if (wave_size() > kTeam) memcpy(before, own, sizeof(own));
-          Lane::template add<kRows>(a.m[matrix_now], at_now, k, a.K - k, lane, held, scratch, tile_x, own);
+          Lane::template add<kRows>(a.m[matrix_now], at_now, k, a.K - k, lane, raw, scratch, xs,
+                                    there * (kTile / 4), own);
           if (wave_size() > kTeam && !mine) memcpy(own, before, sizeof(own));
         };
         add.template operator()<A>(active && !second);
         if constexpr (kTwoLanes) add.template operator()<B>(active && second);
+      };
+      for (int t = 0; t < steps; t += 2) {
+        step(t, even, other);
+        step(t + 1, other, even);
       }
-#pragma unroll
+      GRETA_UNROLL
       for (int r = 0; r < kRows; ++r) {
         const float sum = gemv::team_sum((own[r][0] + own[r][2]) + (own[r][1] + own[r][3])) * back;
         if (lane == 0 && r < rows_now) {

@@ -28,6 +28,17 @@
 
 #include "kernels/unpack.hpp"
 
+// Loops over registers have to be unrolled on cards: an index that is no constant would put them in memory.
+#if !defined(GRETA_UNROLL)
+#if defined(GRETA_HIP_HOST)
+#define GRETA_UNROLL
+#define GRETA_NO_UNROLL
+#else
+#define GRETA_UNROLL _Pragma("unroll")
+#define GRETA_NO_UNROLL _Pragma("unroll 1")
+#endif
+#endif
+
 namespace greta::kernels::inline GRETA_MACHINE {
 
 inline constexpr int kTeam = 32;
@@ -43,13 +54,6 @@ struct GemvMatrix {
 };
 
 namespace gemv {
-
-// What a lane holds of a tile of R rows while it adds: kHeld of its words a row (0: they are in shared
-// memory).
-template <int R, int N>
-struct Held {
-  uint4 words[R][N > 0 ? N : 1];
-};
 
 __host__ __device__ constexpr float power_of_two(int exponent) {
   float value = 1;
@@ -99,13 +103,14 @@ __device__ __forceinline__ int swizzle(int i) {
   return i ^ ((i >> 4 & 1) << 2 | (i >> 5 & 1) << 1 | ((i >> 6 ^ i >> 3) & 1));
 }
 
-// Float4s of a tile from a lane's first one on. `first` is a multiple of 4, i < 16 of those that a lane takes
-// in a row of 64 columns: swizzle(first + i) = swizzle(first) ^ i ^ (i >> 3) where first + i carries into no
-// higher bit, so that an address costs one operation or none.
-__device__ __forceinline__ float4 x_at(const float4* x, int swizzled_first, int i) {
-  const int low = (i ^ i >> 3) & 7;
-  const char* base = reinterpret_cast<const char*>(x);
-  return *reinterpret_cast<const float4*>(base + ((swizzled_first * 16) ^ (low * 16)) + (i & 8) * 16);
+// The float4 at byte `at` of x, its place within 128 bytes turned by `turn` float4s, and `more` bytes on.
+// With at = 16 · swizzle(first) a lane's addresses cost one operation or none.
+__device__ __forceinline__ float4 x_turned(const float4* x, int at, int turn, int more) {
+  return *reinterpret_cast<const float4*>(reinterpret_cast<const char*>(x) + (at ^ turn * 16) + more);
+}
+// Float4 first + i, i < 16, first a multiple of 16: swizzle(first + i) = swizzle(first) ^ i ^ (i >> 3).
+__device__ __forceinline__ float4 x_at(const float4* x, int at, int i) {
+  return x_turned(x, at, (i ^ i >> 3) & 7, (i & 8) * 16);
 }
 
 }  // namespace gemv

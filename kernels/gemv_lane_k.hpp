@@ -28,14 +28,15 @@ struct PairScales {
   float low0, low8, high4, high12, low_min, high_min;
 };
 
-// header: f16 d, f16 dmin, 12 bytes of scales and minima.
-__device__ __forceinline__ PairScales pair_scales(const uint4& header, const PairPlace& p) {
+// header: f16 d, f16 dmin, 12 bytes of scales and minima. Not `inside`: every weight is 0.
+__device__ __forceinline__ PairScales pair_scales(const uint4& header, const PairPlace& p, bool inside) {
   const uint32_t scales =
       ((p.split ? header.w : header.y) >> p.shift & p.mask) | (header.y >> p.top_shift & p.top_mask);
   const uint32_t minima =
       ((p.split ? header.w : header.z) >> p.min_shift & p.mask) | (header.z >> p.top_shift & p.top_mask);
-  const float d = at_bit<0>(f16_to_f32(static_cast<uint16_t>(header.x & 0xffffu)));
-  const float dmin = f16_to_f32(static_cast<uint16_t>(header.x >> 16)) * power_of_two(-kSmallBits);
+  const uint32_t both = inside ? header.x : 0;
+  const float d = at_bit<0>(f16_to_f32(static_cast<uint16_t>(both & 0xffffu)));
+  const float dmin = f16_to_f32(static_cast<uint16_t>(both >> 16)) * power_of_two(-kSmallBits);
   const float low = d * static_cast<float>(scales & 0xffu), high = d * static_cast<float>(scales >> 8);
   return {low,
           low * power_of_two(-8),
@@ -49,7 +50,7 @@ __device__ __forceinline__ PairScales pair_scales(const uint4& header, const Pai
 
 template <>
 struct GemvLane<WeightType::q4_K> {
-  static constexpr int kTile = 2048, kRaw = 3, kHeld = kRaw, kScratch = 0, kSmall = kSmallBits;
+  static constexpr int kTile = 2048, kRaw = 3, kScratch = 0, kSmall = kSmallBits;
 
   static constexpr int kStep = kTile / 256 * 144;
 
@@ -59,42 +60,33 @@ struct GemvLane<WeightType::q4_K> {
 
   template <int N>
   __device__ static __forceinline__ void load(const uint8_t* block, int left, int lane, uint4 (&raw)[N]) {
-    if (left >= kTile || lane * 64 < left) {
-      const uint8_t* nibbles = block + 16 + lane % 4 * 32;
-      raw[0] = gemv::load_16(block);
-      raw[1] = gemv::load_16(nibbles);
-      raw[2] = gemv::load_16(nibbles + 16);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kRaw; ++i) raw[i] = make_uint4(0, 0, 0, 0);
-    }
+    // Beyond the row the tile's first block again; add() lets it count as zero.
+    if (lane * 64 >= left) block -= lane / 4 * (kStep / 8);
+    const uint8_t* nibbles = block + 16 + lane % 4 * 32;
+    raw[0] = gemv::load_16(block);
+    raw[1] = gemv::load_16(nibbles);
+    raw[2] = gemv::load_16(nibbles + 16);
   }
 
-  template <int R, int N, int M>
-  __device__ static __forceinline__ void hold(const uint4 (&raw)[R][N], int, uint4*, gemv::Held<R, M>& held) {
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-#pragma unroll
-      for (int i = 0; i < kHeld; ++i) held.words[r][i] = raw[r][i];
-    }
-  }
+  template <int R, int N>
+  __device__ static __forceinline__ void stash(const uint4 (&)[R][N], int, uint4*) {}
 
-  template <int R, int M>
-  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int,
-                                             int lane, const gemv::Held<R, M>& held, uint4*, const float4* x,
-                                             float (&sums)[R][kSums]) {
+  template <int R, int N>
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int left,
+                                             int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
+                                             int tile, float (&sums)[R][kSums]) {
     using gemv::as_float;
-    const int first = gemv::swizzle(lane * 16);
+    const int first = (tile + gemv::swizzle(lane * 16)) * 16;
     gemv::PairScales s[R];
     const gemv::PairPlace place(lane % 4);
-#pragma unroll
-    for (int r = 0; r < R; ++r) s[r] = gemv::pair_scales(held.words[r][0], place);
-#pragma unroll
+    GRETA_UNROLL
+    for (int r = 0; r < R; ++r) s[r] = gemv::pair_scales(raw[r][0], place, lane * 64 < left);
+    GRETA_UNROLL
     for (int i = 0; i < 8; ++i) {
       const float4 low = gemv::x_at(x, first, i), high = gemv::x_at(x, first, 8 + i);
-#pragma unroll
+      GRETA_UNROLL
       for (int r = 0; r < R; ++r) {
-        const uint32_t v = gemv::word_of(held.words[r][1 + i / 4], i % 4), u = v >> 16;
+        const uint32_t v = gemv::word_of(raw[r][1 + i / 4], i % 4), u = v >> 16;
         float* sum = sums[r];
         sum[0] = fmaf(fmaf(as_float(v & 0xfu), s[r].low0, -s[r].low_min), low.x, sum[0]);
         sum[1] = fmaf(fmaf(as_float(v & 0xf00u), s[r].low8, -s[r].low_min), low.y, sum[1]);
@@ -111,7 +103,7 @@ struct GemvLane<WeightType::q4_K> {
 
 template <>
 struct GemvLane<WeightType::q5_K> {
-  static constexpr int kTile = 2048, kRaw = 5, kHeld = kRaw, kScratch = 0, kSmall = kSmallBits;
+  static constexpr int kTile = 2048, kRaw = 5, kScratch = 0, kSmall = kSmallBits;
 
   static constexpr int kStep = kTile / 256 * 176;
 
@@ -121,51 +113,42 @@ struct GemvLane<WeightType::q5_K> {
 
   template <int N>
   __device__ static __forceinline__ void load(const uint8_t* block, int left, int lane, uint4 (&raw)[N]) {
-    if (left >= kTile || lane * 64 < left) {
-      const uint8_t* nibbles = block + 48 + lane % 4 * 32;
-      raw[0] = gemv::load_16(block);
-      raw[1] = gemv::load_16(nibbles);
-      raw[2] = gemv::load_16(nibbles + 16);
-      raw[3] = gemv::load_16(block + 16);  // bit j of byte l: the fifth bit of value l of sub-block j
-      raw[4] = gemv::load_16(block + 32);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kRaw; ++i) raw[i] = make_uint4(0, 0, 0, 0);
-    }
+    // Beyond the row the tile's first block again; add() lets it count as zero.
+    if (lane * 64 >= left) block -= lane / 4 * (kStep / 8);
+    const uint8_t* nibbles = block + 48 + lane % 4 * 32;
+    raw[0] = gemv::load_16(block);
+    raw[1] = gemv::load_16(nibbles);
+    raw[2] = gemv::load_16(nibbles + 16);
+    raw[3] = gemv::load_16(block + 16);  // bit j of byte l: the fifth bit of value l of sub-block j
+    raw[4] = gemv::load_16(block + 32);
   }
 
-  template <int R, int N, int M>
-  __device__ static __forceinline__ void hold(const uint4 (&raw)[R][N], int, uint4*, gemv::Held<R, M>& held) {
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-#pragma unroll
-      for (int i = 0; i < kHeld; ++i) held.words[r][i] = raw[r][i];
-    }
-  }
+  template <int R, int N>
+  __device__ static __forceinline__ void stash(const uint4 (&)[R][N], int, uint4*) {}
 
-  template <int R, int M>
-  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int,
-                                             int lane, const gemv::Held<R, M>& held, uint4*, const float4* x,
-                                             float (&sums)[R][kSums]) {
+  template <int R, int N>
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int left,
+                                             int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
+                                             int tile, float (&sums)[R][kSums]) {
     using gemv::as_float;
-    const int first = gemv::swizzle(lane * 16);
+    const int first = (tile + gemv::swizzle(lane * 16)) * 16;
     gemv::PairScales s[R];
     const gemv::PairPlace place(lane % 4);
     float high0[R], high8[R];  // five bits at 4 and 12 would need a place more, so both nibbles come down
-#pragma unroll
+    GRETA_UNROLL
     for (int r = 0; r < R; ++r) {
-      s[r] = gemv::pair_scales(held.words[r][0], place);
+      s[r] = gemv::pair_scales(raw[r][0], place, lane * 64 < left);
       high0[r] = s[r].high4 * 16.0f;
       high8[r] = s[r].high12 * 16.0f;
     }
     const int fifth = lane % 4 * 2;
-#pragma unroll
+    GRETA_UNROLL
     for (int i = 0; i < 8; ++i) {
       const float4 low = gemv::x_at(x, first, i), high = gemv::x_at(x, first, 8 + i);
-#pragma unroll
+      GRETA_UNROLL
       for (int r = 0; r < R; ++r) {
-        const uint32_t q = gemv::word_of(held.words[r][1 + i / 4], i % 4);
-        const uint32_t h = gemv::word_of(held.words[r][3 + i / 4], i % 4) >> fifth;
+        const uint32_t q = gemv::word_of(raw[r][1 + i / 4], i % 4);
+        const uint32_t h = gemv::word_of(raw[r][3 + i / 4], i % 4) >> fifth;
         const uint32_t v = (q & 0x0f0f0f0fu) | (h << 4 & 0x10101010u), u = v >> 16;
         const uint32_t w = (q >> 4 & 0x0f0f0f0fu) | (h << 3 & 0x10101010u), t = w >> 16;
         float* sum = sums[r];

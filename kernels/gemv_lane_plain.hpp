@@ -10,7 +10,7 @@ namespace greta::kernels::inline GRETA_MACHINE {
 template <WeightType T>
 struct GemvLanePlain {
   static constexpr int kValues = 16 / packing(T).bytes;  // of a word
-  static constexpr int kRaw = 4, kHeld = kRaw, kTile = kRaw * kTeam * kValues, kScratch = 0, kSmall = 0;
+  static constexpr int kRaw = 4, kTile = kRaw * kTeam * kValues, kScratch = 0, kSmall = 0;
 
   static constexpr int kStep = kTile * packing(T).bytes;
 
@@ -20,35 +20,29 @@ struct GemvLanePlain {
 
   template <int N>
   __device__ static __forceinline__ void load(const uint8_t* at, int left, int lane, uint4 (&raw)[N]) {
-#pragma unroll
+    GRETA_UNROLL
     for (int i = 0; i < kRaw; ++i) {
       const bool inside = left >= kTile || (i * kTeam + lane) * kValues < left;
       raw[i] = inside ? gemv::load_16(at + i * kTeam * 16) : make_uint4(0, 0, 0, 0);
     }
   }
 
-  template <int R, int N, int M>
-  __device__ static __forceinline__ void hold(const uint4 (&raw)[R][N], int, uint4*, gemv::Held<R, M>& held) {
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-#pragma unroll
-      for (int i = 0; i < kHeld; ++i) held.words[r][i] = raw[r][i];
-    }
-  }
+  template <int R, int N>
+  __device__ static __forceinline__ void stash(const uint4 (&)[R][N], int, uint4*) {}
 
-  template <int R, int M>
+  template <int R, int N>
   __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int,
-                                             int lane, const gemv::Held<R, M>& held, uint4*, const float4* x,
-                                             float (&sums)[R][kSums]) {
-#pragma unroll
+                                             int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
+                                             int tile, float (&sums)[R][kSums]) {
+    GRETA_UNROLL
     for (int i = 0; i < kRaw; ++i) {
-#pragma unroll
+      GRETA_UNROLL
       for (int part = 0; part < kValues / 4; ++part) {
-        const float4 xs = x[gemv::swizzle((i * kTeam + lane) * (kValues / 4) + part)];
-#pragma unroll
+        const float4 xs = x[tile + gemv::swizzle((i * kTeam + lane) * (kValues / 4) + part)];
+        GRETA_UNROLL
         for (int r = 0; r < R; ++r) {
           float w[4];
-          four(held.words[r][i], part, w);
+          four(raw[r][i], part, w);
           sums[r][0] = fmaf(w[0], xs.x, sums[r][0]);
           sums[r][1] = fmaf(w[1], xs.y, sums[r][1]);
           sums[r][2] = fmaf(w[2], xs.z, sums[r][2]);
@@ -61,7 +55,7 @@ struct GemvLanePlain {
  private:
   // Values 4·part … of the word.
   __device__ static __forceinline__ void four(const uint4& raw, int part, float (&w)[4]) {
-#pragma unroll
+    GRETA_UNROLL
     for (int i = 0; i < 4; ++i) {
       if constexpr (T == WeightType::f32) {
         w[i] = gemv::as_float(gemv::word_of(raw, i));
@@ -84,7 +78,7 @@ template <>
 struct GemvLane<WeightType::bf16> : GemvLanePlain<WeightType::bf16> {};
 
 struct GemvLaneAny {
-  static constexpr int kTile = kTeam * kChunk, kRaw = 1, kHeld = 0, kScratch = 0, kSmall = 0;
+  static constexpr int kTile = kTeam * kChunk, kRaw = 1, kScratch = 0, kSmall = 0;
 
   static constexpr int kStep = 0;
 
@@ -95,27 +89,21 @@ struct GemvLaneAny {
   template <int N>
   __device__ static __forceinline__ void load(const uint8_t*, int, int, uint4 (&)[N]) {}
 
-  template <int R, int N, int M>
-  __device__ static __forceinline__ void hold(const uint4 (&raw)[R][N], int, uint4*, gemv::Held<R, M>& held) {
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-#pragma unroll
-      for (int i = 0; i < kHeld; ++i) held.words[r][i] = raw[r][i];
-    }
-  }
+  template <int R, int N>
+  __device__ static __forceinline__ void stash(const uint4 (&)[R][N], int, uint4*) {}
 
-  template <int R, int M>
+  template <int R, int N>
   __device__ static __forceinline__ void add(const GemvMatrix& m, const uint8_t* const (&row)[R], int k,
-                                             int left, int lane, const gemv::Held<R, M>&, uint4*,
-                                             const float4* x, float (&sums)[R][kSums]) {
+                                             int left, int lane, const uint4 (&)[R][N], uint4*,
+                                             const float4* x, int tile, float (&sums)[R][kSums]) {
     const int first = lane * kChunk;
     if (first >= left) return;
-#pragma unroll 1
+    GRETA_NO_UNROLL
     for (int r = 0; r < R; ++r) {
       float w[kChunk];
       unpack(m.type, row[r], k + first, left - first, w);
       for (int i = 0; i < kChunk / 4; ++i) {
-        const float4 xs = x[gemv::swizzle(lane * (kChunk / 4) + i)];
+        const float4 xs = x[tile + gemv::swizzle(lane * (kChunk / 4) + i)];
         sums[r][0] = fmaf(w[i * 4], xs.x, sums[r][0]);
         sums[r][1] = fmaf(w[i * 4 + 1], xs.y, sums[r][1]);
         sums[r][2] = fmaf(w[i * 4 + 2], xs.z, sums[r][2]);

@@ -24,7 +24,7 @@ struct StagedTile {
     const int bytes = left >= kTile ? kBytes : left / packing(T).values * packing(T).bytes;
     const int words = (skew(at) + bytes + 15) / 16;
     const uint8_t* p = at - skew(at) + lane * 16;
-#pragma unroll
+    GRETA_UNROLL
     for (int i = 0; i < kRaw; ++i) {
       if (lane + i * kTeam < words) raw[i] = load_16(p + i * kTeam * 16);
     }
@@ -32,7 +32,7 @@ struct StagedTile {
 
   // Words that were not loaded are never part of a block that counts.
   __device__ __forceinline__ static void store(const uint4* raw, int lane, uint4* scratch) {
-#pragma unroll
+    GRETA_UNROLL
     for (int i = 0; i < kRaw; ++i) {
       const int word = lane + i * kTeam;
       if (word < kScratch) scratch[word] = raw[i];
@@ -52,7 +52,7 @@ struct ByteWords {
   template <int N>
   __device__ __forceinline__ void read(int first, uint32_t (&out)[N]) const {
     uint32_t low = words[first];
-#pragma unroll
+    GRETA_UNROLL
     for (int i = 0; i < N; ++i) {
       const uint32_t high = words[first + i + 1];
       out[i] = funnel_right(low, high, shift);
@@ -90,7 +90,7 @@ struct GemvLane<WeightType::q6_K> {
   static constexpr WeightType kType = WeightType::q6_K;
   static constexpr int kTile = 2048, kSmall = kSmallBits;
   using Tile = gemv::StagedTile<kType, kTile>;
-  static constexpr int kRaw = Tile::kRaw, kHeld = 0, kScratch = Tile::kScratch;
+  static constexpr int kRaw = Tile::kRaw, kScratch = Tile::kScratch;
 
   static constexpr int kStep = Tile::kBytes;
 
@@ -103,23 +103,23 @@ struct GemvLane<WeightType::q6_K> {
     Tile::load(at, left, lane, raw);
   }
 
-  template <int R, int N, int M>
-  __device__ static __forceinline__ void hold(const uint4 (&raw)[R][N], int lane, uint4* scratch,
-                                              gemv::Held<R, M>&) {
+  template <int R, int N>
+  __device__ static __forceinline__ void stash(const uint4 (&raw)[R][N], int lane, uint4* scratch) {
     wave_sync();
-#pragma unroll
+    GRETA_UNROLL
     for (int r = 0; r < R; ++r) Tile::store(raw[r], lane, scratch + r * kScratch);
     wave_sync();
   }
 
-  template <int R, int M>
+  template <int R, int N>
   __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&at)[R], int, int left,
-                                             int lane, const gemv::Held<R, M>&, uint4* scratch,
-                                             const float4* x, float (&sums)[R][kSums]) {
+                                             int lane, const uint4 (&)[R][N], uint4* scratch, const float4* x,
+                                             int tile, float (&sums)[R][kSums]) {
     const int block = lane / 4, half = lane / 2 % 2, group = lane % 2;
+    const int first = (tile + gemv::swizzle(block * 64 + half * 32 + group * 4)) * 16;
     uint32_t low[R][2][4], high[R][4], scales[R][2];
     float d[R];
-#pragma unroll
+    GRETA_UNROLL
     for (int r = 0; r < R; ++r) {
       const gemv::ByteWords bytes(scratch + r * kScratch, Tile::skew(at[r]) + block * 210);
       bytes.read(half * 16 + group * 4, low[r][0]);
@@ -128,10 +128,10 @@ struct GemvLane<WeightType::q6_K> {
       bytes.read(48 + half * 2, scales[r]);
       d[r] = block * 256 < left ? gemv::half_of(bytes[52]) : 0.0f;  // beyond the row lies the next one
     }
-#pragma unroll
+    GRETA_UNROLL
     for (int c = 0; c < 4; ++c) {
       float scale0[R], scale8[R], scale16[R], offset[R];
-#pragma unroll
+      GRETA_UNROLL
       for (int r = 0; r < R; ++r) {
         const int8_t q = static_cast<int8_t>(scales[r][c / 2] >> (c % 2 * 16 + group * 8) & 0xffu);
         const float scale = d[r] * static_cast<float>(q);
@@ -140,10 +140,11 @@ struct GemvLane<WeightType::q6_K> {
         scale16[r] = gemv::at_bit<16>(scale);
         offset[r] = scale * (-32.0f * gemv::power_of_two(-kSmallBits));  // exact, and so is each weight
       }
-#pragma unroll
+      GRETA_UNROLL
       for (int i = 0; i < 4; ++i) {
-        const float4 xs = x[gemv::swizzle(block * 64 + half * 32 + c * 8 + group * 4 + i)];
-#pragma unroll
+        // first + 8c + i: swizzle() turns it by bits 0 and 1 of c too.
+        const float4 xs = gemv::x_turned(x, first, i ^ c / 2 * 4 ^ c % 2, c * 128);
+        GRETA_UNROLL
         for (int r = 0; r < R; ++r) {
           const uint32_t nibbles = low[r][c % 2][i] >> c / 2 * 4;
           const uint32_t top = c == 0   ? high[r][i] << 4
@@ -164,7 +165,7 @@ struct GemvLaneOf32 {
   static constexpr WeightType kType = T;
   static constexpr int kTile = 2048, kSmall = kSmallBits;
   using Tile = gemv::StagedTile<T, kTile>;
-  static constexpr int kRaw = Tile::kRaw, kHeld = 0, kScratch = Tile::kScratch;
+  static constexpr int kRaw = Tile::kRaw, kScratch = Tile::kScratch;
 
   static constexpr int kStep = Tile::kBytes;
 
@@ -177,25 +178,24 @@ struct GemvLaneOf32 {
     Tile::load(at, left, lane, raw);
   }
 
-  template <int R, int N, int M>
-  __device__ static __forceinline__ void hold(const uint4 (&raw)[R][N], int lane, uint4* scratch,
-                                              gemv::Held<R, M>&) {
+  template <int R, int N>
+  __device__ static __forceinline__ void stash(const uint4 (&raw)[R][N], int lane, uint4* scratch) {
     wave_sync();
-#pragma unroll
+    GRETA_UNROLL
     for (int r = 0; r < R; ++r) Tile::store(raw[r], lane, scratch + r * kScratch);
     wave_sync();
   }
 
-  template <int R, int M>
+  template <int R, int N>
   __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&at)[R], int, int left,
-                                             int lane, const gemv::Held<R, M>&, uint4* scratch,
-                                             const float4* x, float (&sums)[R][kSums]) {
+                                             int lane, const uint4 (&)[R][N], uint4* scratch, const float4* x,
+                                             int tile, float (&sums)[R][kSums]) {
     constexpr int kBytes = packing(T).bytes;
-    const int first = gemv::swizzle(lane * 16);
-#pragma unroll
+    const int first = (tile + gemv::swizzle(lane * 16)) * 16;
+    GRETA_UNROLL
     for (int b = 0; b < 2; ++b) {
       const bool inside = lane * 64 + b * 32 < left;
-#pragma unroll
+      GRETA_UNROLL
       for (int r = 0; r < R; ++r) {
         const int byte = Tile::skew(at[r]) + (lane * 2 + b) * kBytes;
         const float d = inside ? gemv::half_of(gemv::ByteWords(scratch + r * kScratch, byte)[0]) : 0.0f;
@@ -204,7 +204,7 @@ struct GemvLaneOf32 {
         const float offset = d * gemv::power_of_two(-kSmallBits) * (T == WeightType::q8_0 ? -128.0f : -8.0f);
         uint32_t words[T == WeightType::q8_0 ? 8 : 4];
         q.read(0, words);
-#pragma unroll
+        GRETA_UNROLL
         for (int i = 0; i < 8; ++i) {
           const uint32_t v = T == WeightType::q8_0 ? words[i] ^ 0x80808080u
                              : i < 4               ? words[i % 4] & 0x0f0f0f0fu

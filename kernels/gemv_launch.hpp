@@ -103,6 +103,7 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   }
   const int64_t tiles = ceil_div(std::min<int64_t>(a.K, a.slab), A::kTile);
   while (a.splits < kGemvSplits && a.splits * 2 <= tiles && units * a.splits * 2 <= kTeams) a.splits *= 2;
+  a.log2_splits = tree_depth(a.splits);
 
   constexpr int kScratch = A::kScratch > B::kScratch ? A::kScratch : B::kScratch;
   p.shared_bytes = static_cast<size_t>(a.slab) * sizeof(float) +
