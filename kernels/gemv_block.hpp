@@ -283,7 +283,7 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
         const auto add = [&]<class Lane>(bool mine) {
           if (wave_size() == kTeam ? !mine : wave_ballot(mine) == 0) return;
           float before[kRows][kSums];
-          if (wave_size() > kTeam) memcpy(before, own, sizeof(own));
+          memcpy(before, own, sizeof(own));
           Lane::template add<kRows>(a.m[matrix_now], at_now, k, a.K - k, lane, raw, scratch, xs,
                                     there * (kTile / 4), own);
           if (wave_size() > kTeam && !mine) memcpy(own, before, sizeof(own));
