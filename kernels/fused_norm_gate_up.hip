@@ -36,12 +36,12 @@ NormGateUpRan norm_gate_up(hipStream_t stream, const float* x, const float* norm
           "weights of " + std::to_string(gate.columns) + " and " + std::to_string(up.columns) +
               " columns for a row of " + std::to_string(columns));
   const Projection both[] = {{gate, gate_out}, {up, up_out}};
-  return gemv::with_lanes(both, [&]<class A, class B>() -> NormGateUpRan {
-    gemv::Plan p = gemv::plan<A, B, kGemvRows, kGemvTeams, kGemvBlocks>(kOp, both, x, norm_weight, norm_out);
+  return gemv::with_lanes(both, [&]<class A, class B, int kRows>() -> NormGateUpRan {
+    gemv::Plan p = gemv::plan<A, B, kRows, kGemvTeams, kGemvBlocks>(kOp, both, x, norm_weight, norm_out);
     p.args.eps = eps;
     p.args.norm_out = norm_out;
     p.args.out = act_out;
-    gemv::launch<A, B, StoreActivation, 2, true, kGemvRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
+    gemv::launch<A, B, StoreActivation, 2, true, kRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
     const Attested product{p.name, sum_contract("matmul", "f32", p.chain)};
     return {{p.name, "op=rmsnorm chain=" + std::to_string(gemv::norm_chain<kGemvTeams>(columns)) + " sqrt=2"},
             product,

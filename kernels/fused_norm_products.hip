@@ -31,12 +31,12 @@ NormProductsRan norm_products(hipStream_t stream, const float* x, const float* n
         p.w.columns == columns, kOp,
         "a weight of " + std::to_string(p.w.columns) + " columns for a row of " + std::to_string(columns));
   }
-  return gemv::with_lanes(projections, [&]<class A, class B>() -> NormProductsRan {
+  return gemv::with_lanes(projections, [&]<class A, class B, int kRows>() -> NormProductsRan {
     gemv::Plan p =
-        gemv::plan<A, B, kGemvRows, kGemvTeams, kGemvBlocks>(kOp, projections, x, norm_weight, norm_out);
+        gemv::plan<A, B, kRows, kGemvTeams, kGemvBlocks>(kOp, projections, x, norm_weight, norm_out);
     p.args.eps = eps;
     p.args.norm_out = norm_out;
-    gemv::launch<A, B, StoreProducts, 3, true, kGemvRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
+    gemv::launch<A, B, StoreProducts, 3, true, kRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
     return {{p.name, "op=rmsnorm chain=" + std::to_string(gemv::norm_chain<kGemvTeams>(columns)) + " sqrt=2"},
             {p.name, sum_contract("matmul", "f32", p.chain)}};
   });

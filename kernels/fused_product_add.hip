@@ -25,13 +25,13 @@ ProductAddRan product_add(hipStream_t stream, const Weight& w, const float* x, c
   require_weight(w, kOp);
   require(x != nullptr && residual != nullptr && out != nullptr, kOp, "x, residual or out is null");
   const Projection projection{w, product_out};
-  return gemv::with_lanes({&projection, 1}, [&]<class A, class B>() -> ProductAddRan {
+  return gemv::with_lanes({&projection, 1}, [&]<class A, class B, int kRows>() -> ProductAddRan {
     if constexpr (std::is_same_v<A, B>) {
       gemv::Plan p =
-          gemv::plan<A, A, kGemvRows, kGemvTeams, kGemvBlocks>(kOp, {&projection, 1}, x, nullptr, nullptr);
+          gemv::plan<A, A, kRows, kGemvTeams, kGemvBlocks>(kOp, {&projection, 1}, x, nullptr, nullptr);
       p.args.residual = residual;
       p.args.out = out;
-      gemv::launch<A, A, StoreSum, 1, false, kGemvRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
+      gemv::launch<A, A, StoreSum, 1, false, kRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
       return {{p.name, sum_contract("matmul", "f32", p.chain)}, {p.name, "op=add"}};
     } else {
       throw LaunchError("product_add: one matrix cannot be of two types");

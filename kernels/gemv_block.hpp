@@ -4,9 +4,9 @@
 //
 // A block takes an even share of each matrix's rows, kRows of them a unit, a unit a team of 32 lanes; where a
 // block has fewer units than teams, `splits` teams share a unit's tiles. The first tiles are asked for before
-// the kernel ahead in the stream has ended (dependent_launch.hpp), later ones as soon as the registers of the
-// last are read. K is cut into slabs of what shared memory holds. No sum depends on the number of blocks but
-// through `splits`, which the contract's chain counts.
+// the kernel ahead in the stream has ended (dependent_launch.hpp), each later one some tiles ahead of its use
+// (async_copy.hpp). K is cut into slabs of what shared memory holds. No sum depends on the number of blocks
+// but through `splits`, which the contract's chain counts.
 #pragma once
 
 #include <type_traits>
@@ -136,25 +136,37 @@ __device__ __forceinline__ bool stage(const GemvArgs& a, const float* x, int64_t
 
 }  // namespace gemv
 
+// Tiles in shared memory at once, and the words from one row's tile to the next.
+template <class A, class B>
+constexpr int gemv_stages() {
+#if defined(GRETA_HIP_NVIDIA)
+  return A::kStages < B::kStages ? A::kStages : B::kStages;
+#else
+  return 2;  // 64 KB of shared memory on AMD
+#endif
+}
+template <class A, class B>
+constexpr int gemv_stride() {
+  return A::Tile::kWords > B::Tile::kWords ? A::Tile::kWords : B::Tile::kWords;
+}
+
 // A: the lane of most matrices; B: of those in `second`. Epilogue::run(args, value), value(i, r): the product
 // of this block's row r of matrix i.
 template <class A, class B, class Epilogue, int kMatrices, bool kNorm, int kRows, int kTeams, int kBlocks>
 __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a) {
   static_assert(A::kTile == B::kTile && A::kSmall == B::kSmall, "lanes of one launch share x");
-  constexpr int kTile = A::kTile;
-  constexpr int kRaw = A::kRaw > B::kRaw ? A::kRaw : B::kRaw;
-  constexpr int kScratch = A::kScratch > B::kScratch ? A::kScratch : B::kScratch;
+  constexpr int kTile = A::kTile, kKept = 2;
+  constexpr int kStages = gemv_stages<A, B>(), kStride = gemv_stride<A, B>();
   constexpr bool kTwoLanes = !std::is_same_v<A, B>;
-  constexpr int kKept = 2;
 
   release_successor();
   GRETA_DYNAMIC_SHARED(float4, xs);
   GRETA_SHARED(float, partial, kTeams);
   GRETA_SHARED(int, huge_in, kTeams);
   const int thread = static_cast<int>(threadIdx.x), team = thread / kTeam, lane = thread % kTeam;
-  uint4* const all_scratch = reinterpret_cast<uint4*>(xs + a.slab / 4);
-  uint4* const scratch = all_scratch + team * kRows * kScratch;
-  float* const sums = reinterpret_cast<float*>(all_scratch + kTeams * kRows * kScratch);
+  uint4* const all_words = reinterpret_cast<uint4*>(xs + a.slab / 4);
+  uint4* const words = all_words + team * (kStages * kRows * kStride);
+  float* const sums = reinterpret_cast<float*>(all_words + kTeams * kStages * kRows * kStride);
 
   int units = 0;
   GRETA_UNROLL
@@ -162,53 +174,80 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
     if (i < a.count) units += (gemv_share(a, i).rows + kRows - 1) / kRows;
   }
   const int units_a_round = kTeams >> a.log2_splits, split = team & (a.splits - 1);
+  const int team_unit = team >> a.log2_splits;
   const int rounds = (units + units_a_round - 1) / units_a_round;
 
-  // The team's unit: its matrix, the place of its first row among the block's sums, and a cursor a row.
-  int matrix = 0, local = 0, rows = 0;
-  const uint8_t* at[kRows];
-  GRETA_UNROLL
-  for (int r = 0; r < kRows; ++r) at[r] = a.m[0].data;
-  const auto begin = [&](int round, int k) {
-    int unit = round * units_a_round + (team >> a.log2_splits), before = 0;
-    rows = 0;
+  // The team's unit of a round: its matrix, the place of its first row among the block's sums, how many rows
+  // (none where there is no unit left), and where they begin.
+  struct Place {
+    int matrix = 0, local = 0, rows = 0;
+    const uint8_t* row[kRows];
+  };
+  const auto unit_of = [&](int round) {
+    Place u;
+    GRETA_UNROLL
+    for (int r = 0; r < kRows; ++r) u.row[r] = a.m[0].data;
+    int unit = round * units_a_round + team_unit, before = 0;
     GRETA_UNROLL
     for (int i = 0; i < kMatrices; ++i) {
       if (i < a.count) {
         const GemvShare share = gemv_share(a, i);
         const int first = unit * kRows;
         if (unit >= 0 && first < share.rows) {
-          rows = share.rows - first < kRows ? share.rows - first : kRows;
-          matrix = i;
-          local = before + first;
-          const bool second = kTwoLanes && (a.second >> i & 1);
-          at[0] = second ? B::start(a.m[i], share.first + first, k, lane)
-                         : A::start(a.m[i], share.first + first, k, lane);
-          // Rows that are not there: the one before again, its sum is not kept.
-          for (int r = 1; r < kRows; ++r) at[r] = r < rows ? at[r - 1] + a.m[i].row_bytes : at[r - 1];
+          u.rows = share.rows - first < kRows ? share.rows - first : kRows;
+          u.matrix = i;
+          u.local = before + first;
+          u.row[0] = a.m[i].data + (share.first + first) * a.m[i].row_bytes;
+          // A row that is not there: the one before again, its sum is not kept.
+          GRETA_UNROLL
+          for (int r = 1; r < kRows; ++r)
+            u.row[r] = r < u.rows ? u.row[r - 1] + a.m[i].row_bytes : u.row[r - 1];
         }
         unit -= (share.rows + kRows - 1) / kRows;
         before += share.rows;
       }
     }
-  };
-  using Words = uint4[kRows][kRaw];
-  constexpr bool kStashed = !kTwoLanes && A::kScratch > 0;  // then the words are free at once
-  Words even = {}, odd = {};                                // of this tile and the next, in turn
-  Words& other = kStashed ? even : odd;
-  const auto load = [&](Words& raw, int k) {
-    GRETA_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      if (kTwoLanes && (a.second >> matrix & 1)) {
-        B::load(at[r], a.K - k, lane, raw[r]);
-      } else {
-        A::load(at[r], a.K - k, lane, raw[r]);
-      }
-    }
+    return u;
   };
 
-  begin(0, split * kTile);
-  if (rows > 0 && split * kTile < a.K) load(even, split * kTile);
+  int slab = 0, tiles = 0, steps = 0;  // of this slab: its first column, its tiles, those of a team a unit
+  const auto begin_slab = [&](int first) {
+    slab = first;
+    tiles = ((a.K - first < a.slab ? a.K - first : a.slab) + kTile - 1) / kTile;
+    steps = (tiles + a.splits - 1) >> a.log2_splits;
+  };
+  // What is copied next, kStages - 1 tiles ahead of what is worked on.
+  AsyncCopies copies;
+  Place copied;
+  int copied_round = 0, copied_step = 0, slot = 0;
+  const auto copy_next = [&] {
+    if (copied_round < rounds) {
+      if (copied_step == 0) copied = unit_of(copied_round);
+      const int tile = copied_step * a.splits + split;
+      if (copied.rows > 0 && tile < tiles) {
+        const int k = slab + tile * kTile;
+        GRETA_UNROLL
+        for (int r = 0; r < kRows; ++r) {
+          uint4* const to = words + (slot * kRows + r) * kStride;
+          if (kTwoLanes && (a.second >> copied.matrix & 1)) {
+            B::Tile::copy(copied.row[r], k, a.K - k, lane, to, copies);
+          } else {
+            A::Tile::copy(copied.row[r], k, a.K - k, lane, to, copies);
+          }
+        }
+      }
+      if (++copied_step == steps) copied_step = 0, ++copied_round;
+    }
+    copies.commit();
+    slot = slot + 1 == kStages ? 0 : slot + 1;
+  };
+  const auto copy_first = [&] {
+    copied_round = copied_step = slot = 0;
+    for (int i = 0; i < kStages - 1; ++i) copy_next();
+  };
+
+  begin_slab(0);
+  copy_first();
   float4 kept[kKept] = {};
   if constexpr (kNorm) {
     GRETA_UNROLL
@@ -219,16 +258,7 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
 
   const float* x = a.x + blockIdx.y * static_cast<int64_t>(a.K);
   const float scale = kNorm ? gemv::norm_scale<kTeams>(a, partial) : 1.0f;
-  for (int slab = 0; slab < a.K; slab += a.slab) {
-    const int columns = a.K - slab < a.slab ? a.K - slab : a.slab;
-    const int tiles = (columns + kTile - 1) / kTile;
-    const int steps =
-        ((tiles + a.splits - 1) / a.splits + 1) & ~1;  // of a team a unit: even, for two buffers
-    if (slab > 0) {
-      __syncthreads();  // the last slab of x is read
-      begin(0, slab + split * kTile);
-      if (rows > 0 && split < tiles) load(even, slab + split * kTile);
-    }
+  for (;;) {
     float back = 1;  // from the sums of 2^-kSmall · w · x to y
     const float factor = A::kSmall ? gemv::power_of_two(kSmallBits) : 1.0f;
     const bool huge = gemv::stage<kTeams, kNorm>(a, x, slab, tiles * kTile, factor, scale, kept, xs);
@@ -248,35 +278,18 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
       }
     }
 
+    int at = 0;  // the slot that is worked on
     for (int round = 0; round < rounds; ++round) {
       float own[kRows][kSums] = {};
-      const int rows_now = rows, local_now = local;
-      const auto step = [&](int t, Words& raw, Words& next) {
-        const int tile = t * a.splits + split, matrix_now = matrix;
-        const bool active = rows_now > 0 && tile < tiles;
-        const bool second = kTwoLanes && (a.second >> matrix & 1);
-        const uint8_t* at_now[kRows];
-        GRETA_UNROLL
-        for (int r = 0; r < kRows; ++r) at_now[r] = at[r];
-        if (wave_size() > kTeam || !second) A::template stash<kRows>(raw, lane, scratch);
-        if constexpr (kTwoLanes) {
-          if (wave_size() > kTeam || second) B::template stash<kRows>(raw, lane, scratch);
-        }
-        // The next words are asked for before these are worked on; one place does it, lest registers be
-        // copied.
-        bool more = false;
-        int next_k = slab + (tile + a.splits) * kTile;
-        if (t + 1 < steps) {
-          more = rows_now > 0 && tile + a.splits < tiles;
-          const int bytes = a.splits * (second ? B::kStep : A::kStep);
-          GRETA_UNROLL
-          for (int r = 0; r < kRows; ++r) at[r] += bytes;
-        } else if (round + 1 < rounds) {
-          next_k = slab + split * kTile;
-          begin(round + 1, next_k);
-          more = rows > 0 && split < tiles;
-        }
-        if (more) load(next, next_k);
+      const Place unit = unit_of(round);
+      const bool second = kTwoLanes && (a.second >> unit.matrix & 1);
+      for (int step = 0; step < steps; ++step) {
+        copies.wait<kStages - 2>();
+        wave_sync();  // the tile is here for all, and all are done with the last one, whose slot is filled
+                      // next
+        copy_next();
+        const int tile = step * a.splits + split;
+        const bool active = unit.rows > 0 && tile < tiles;
         const int there = active ? tile : 0, k = slab + there * kTile;
         // Two teams share a wave of 64 and its collectives: there one goes through the motions with the
         // other.
@@ -284,26 +297,28 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
           if (wave_size() == kTeam ? !mine : wave_ballot(mine) == 0) return;
           float before[kRows][kSums];
           memcpy(before, own, sizeof(own));
-          Lane::template add<kRows>(a.m[matrix_now], at_now, k, a.K - k, lane, raw, scratch, xs,
-                                    there * (kTile / 4), own);
+          Lane::template add<kRows, kStride>(a.m[unit.matrix], unit.row, k, a.K - k, lane,
+                                             words + at * (kRows * kStride), xs, there * (kTile / 4), own);
           if (wave_size() > kTeam && !mine) memcpy(own, before, sizeof(own));
         };
         add.template operator()<A>(active && !second);
         if constexpr (kTwoLanes) add.template operator()<B>(active && second);
-      };
-      for (int t = 0; t < steps; t += 2) {
-        step(t, even, other);
-        step(t + 1, other, even);
+        at = at + 1 == kStages ? 0 : at + 1;
       }
       GRETA_UNROLL
       for (int r = 0; r < kRows; ++r) {
         const float sum = gemv::team_sum((own[r][0] + own[r][2]) + (own[r][1] + own[r][3])) * back;
-        if (lane == 0 && r < rows_now) {
-          float& total = sums[(local_now + r) * a.splits + split];
+        if (lane == 0 && r < unit.rows) {
+          float& total = sums[(unit.local + r) * a.splits + split];
           total = slab == 0 ? sum : total + sum;
         }
       }
     }
+    if (slab + a.slab >= a.K) break;
+    copies.wait<0>();
+    __syncthreads();  // this slab of x is read, and so are the words
+    begin_slab(slab + a.slab);
+    copy_first();
   }
   __syncthreads();
   Epilogue::run(a, [&](int i, int row) {

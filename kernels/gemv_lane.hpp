@@ -1,20 +1,17 @@
 // What one lane of a GEMV does with its share of a row of W. Private to the gemv_ and fused_ files.
 //
-// A team of 32 lanes (a wave of 32, or half a wave of 64) takes a row tile by tile; a tile is kTile columns.
-// Each type's lane is a struct of this form:
-//   kTile      columns of a tile; each lane takes kTile/32 of them
-//   kRaw       16-byte words that a lane loads of a tile
-//   kScratch   16-byte words of shared memory that a team needs for a row (0: none)
-//   kSmall     the sums are those of 2^-kSmall · w · x (see below)
-//   kStep      bytes from a tile of a row to the next
-//   start(m, row, k, lane)          where the lane's cursor stands for the tile at column k
-//   load(at, left, lane, raw)       the lane's words of the tile; `left` columns of the row are left, beyond
-//   them
-//                                   everything counts as zero
-//   hold(raw, scratch, held)        makes raw free for the next tile: to `held`, or to shared memory
-//   add<R>(m, at, k, left, lane, held, scratch, x, sums)   sums[r][…] += w[row r, k…] · x[k…], by all lanes
-//   of the
-//                                   wave; x is the tile in shared memory (swizzle())
+// A team of 32 lanes (a wave of 32, or half a wave of 64) takes a row tile by tile; a tile is kTile columns,
+// kTile/32 of them each lane's. Its bytes are copied to shared memory as they lie, by whole aligned words of
+// 16 bytes (GemvTile), several tiles ahead; there any alignment costs one shift a word. Each type's lane is a
+// struct:
+//   kTile     columns of a tile
+//   Tile      its GemvTile
+//   kSmall    the sums are those of 2^-kSmall · w · x (see below)
+//   kStages   tiles in shared memory at once, on a machine with room for them
+//   add<R, kStride>(m, row, k, left, lane, words, x, tile, sums)
+//             sums[r][…] += w[row r, k…] · x[k…], by all lanes of the wave. row: where the rows begin in
+//             memory; left: columns from k on; words: the tiles, kStride words apart; x[tile…]: the tile's
+//             float4s (swizzle())
 //
 // Integers become f32 without a conversion: a weight's bits, masked where they lie, are the subnormal
 // q · 2^(p - 149), p the place of the lowest bit (p + bits <= 23). A fused multiply-add with scale · 2^(149 -
@@ -26,6 +23,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/hip/async_copy.hpp"
 #include "kernels/unpack.hpp"
 
 // Loops over registers have to be unrolled on cards: an index that is no constant would put them in memory.
@@ -74,15 +72,6 @@ __device__ __forceinline__ float at_bit(float scale) {
   return scale * power_of_two(149 - kSmallBits - p);
 }
 
-// Of weights, which no kernel changes.
-__device__ __forceinline__ uint4 load_16(const uint8_t* p) {
-#if defined(__CUDA_ARCH__)
-  return __ldg(reinterpret_cast<const uint4*>(p));
-#else
-  return *reinterpret_cast<const uint4*>(p);
-#endif
-}
-
 __device__ __forceinline__ uint32_t word_of(const uint4& v, int i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
@@ -114,6 +103,37 @@ __device__ __forceinline__ float4 x_at(const float4* x, int at, int i) {
 }
 
 }  // namespace gemv
+
+// The bytes of `T`'s tile at column k of a row that begins at `row`, cut off at the row's end.
+template <WeightType T, int kTile>
+struct GemvTile {
+  static constexpr int kBytes = kTile / packing(T).values * packing(T).bytes;
+  static constexpr bool kSkewed = packing(T).bytes > 4 && packing(T).bytes % 16 != 0;
+  // With what lies ahead of a tile in its first word, and a word behind it that shifts may read.
+  static constexpr int kWords = kSkewed ? (15 + kBytes + 4 + 15) / 16 : kBytes / 16;
+
+  __device__ __forceinline__ static int64_t offset(int k) {
+    return static_cast<int64_t>(k / packing(T).values) * packing(T).bytes;
+  }
+  // Bytes of the first word ahead of the tile.
+  __device__ __forceinline__ static int skew(const uint8_t* row, int k) {
+    return kSkewed
+               ? static_cast<int>((reinterpret_cast<uintptr_t>(row) + static_cast<uintptr_t>(offset(k))) & 15)
+               : 0;
+  }
+  __device__ __forceinline__ static void copy(const uint8_t* row, int k, int left, int lane, uint4* to,
+                                              AsyncCopies& copies) {
+    const int ahead = skew(row, k);
+    const int bytes = left >= kTile ? kBytes : left / packing(T).values * packing(T).bytes;
+    const int words = (ahead + bytes + 15) / 16;
+    const uint8_t* from = row + offset(k) - ahead + lane * 16;
+    constexpr int kTurns = (kWords + kTeam - 1) / kTeam;
+    GRETA_UNROLL
+    for (int i = 0; i < kTurns; ++i) {
+      if (lane + i * kTeam < words) copies.copy16(to + lane + i * kTeam, from + i * kTeam * 16, 16);
+    }
+  }
+};
 
 template <WeightType T>
 struct GemvLane;

@@ -50,43 +50,32 @@ __device__ __forceinline__ PairScales pair_scales(const uint4& header, const Pai
 
 template <>
 struct GemvLane<WeightType::q4_K> {
-  static constexpr int kTile = 2048, kRaw = 3, kScratch = 0, kSmall = kSmallBits;
+  static constexpr int kTile = 2048, kSmall = kSmallBits, kStages = 4;
+  using Tile = GemvTile<WeightType::q4_K, kTile>;
 
-  static constexpr int kStep = kTile / 256 * 144;
-
-  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int k, int lane) {
-    return m.data + row * m.row_bytes + (k / 256 + lane / 4) * 144;
-  }
-
-  template <int N>
-  __device__ static __forceinline__ void load(const uint8_t* block, int left, int lane, uint4 (&raw)[N]) {
-    // Beyond the row the tile's first block again; add() lets it count as zero.
-    if (lane * 64 >= left) block -= lane / 4 * (kStep / 8);
-    const uint8_t* nibbles = block + 16 + lane % 4 * 32;
-    raw[0] = gemv::load_16(block);
-    raw[1] = gemv::load_16(nibbles);
-    raw[2] = gemv::load_16(nibbles + 16);
-  }
-
-  template <int R, int N>
-  __device__ static __forceinline__ void stash(const uint4 (&)[R][N], int, uint4*) {}
-
-  template <int R, int N>
+  template <int R, int kStride>
   __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int left,
-                                             int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
-                                             int tile, float (&sums)[R][kSums]) {
+                                             int lane, const uint4* words, const float4* x, int tile,
+                                             float (&sums)[R][kSums]) {
+    const uint4* block = words + lane / 4 * 9;
+    const uint4* nibbles = block + 1 + lane % 4 * 2;
     using gemv::as_float;
     const int first = (tile + gemv::swizzle(lane * 16)) * 16;
     gemv::PairScales s[R];
+    uint4 q[R];
     const gemv::PairPlace place(lane % 4);
     GRETA_UNROLL
-    for (int r = 0; r < R; ++r) s[r] = gemv::pair_scales(raw[r][0], place, lane * 64 < left);
+    for (int r = 0; r < R; ++r) s[r] = gemv::pair_scales(block[r * kStride], place, lane * 64 < left);
     GRETA_UNROLL
     for (int i = 0; i < 8; ++i) {
+      if (i % 4 == 0) {
+        GRETA_UNROLL
+        for (int r = 0; r < R; ++r) q[r] = nibbles[r * kStride + i / 4];
+      }
       const float4 low = gemv::x_at(x, first, i), high = gemv::x_at(x, first, 8 + i);
       GRETA_UNROLL
       for (int r = 0; r < R; ++r) {
-        const uint32_t v = gemv::word_of(raw[r][1 + i / 4], i % 4), u = v >> 16;
+        const uint32_t v = gemv::word_of(q[r], i % 4), u = v >> 16;
         float* sum = sums[r];
         sum[0] = fmaf(fmaf(as_float(v & 0xfu), s[r].low0, -s[r].low_min), low.x, sum[0]);
         sum[1] = fmaf(fmaf(as_float(v & 0xf00u), s[r].low8, -s[r].low_min), low.y, sum[1]);
@@ -103,52 +92,42 @@ struct GemvLane<WeightType::q4_K> {
 
 template <>
 struct GemvLane<WeightType::q5_K> {
-  static constexpr int kTile = 2048, kRaw = 5, kScratch = 0, kSmall = kSmallBits;
+  static constexpr int kTile = 2048, kSmall = kSmallBits, kStages = 3;
+  using Tile = GemvTile<WeightType::q5_K, kTile>;
 
-  static constexpr int kStep = kTile / 256 * 176;
-
-  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int k, int lane) {
-    return m.data + row * m.row_bytes + (k / 256 + lane / 4) * 176;
-  }
-
-  template <int N>
-  __device__ static __forceinline__ void load(const uint8_t* block, int left, int lane, uint4 (&raw)[N]) {
-    // Beyond the row the tile's first block again; add() lets it count as zero.
-    if (lane * 64 >= left) block -= lane / 4 * (kStep / 8);
-    const uint8_t* nibbles = block + 48 + lane % 4 * 32;
-    raw[0] = gemv::load_16(block);
-    raw[1] = gemv::load_16(nibbles);
-    raw[2] = gemv::load_16(nibbles + 16);
-    raw[3] = gemv::load_16(block + 16);  // bit j of byte l: the fifth bit of value l of sub-block j
-    raw[4] = gemv::load_16(block + 32);
-  }
-
-  template <int R, int N>
-  __device__ static __forceinline__ void stash(const uint4 (&)[R][N], int, uint4*) {}
-
-  template <int R, int N>
+  template <int R, int kStride>
   __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int left,
-                                             int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
-                                             int tile, float (&sums)[R][kSums]) {
+                                             int lane, const uint4* words, const float4* x, int tile,
+                                             float (&sums)[R][kSums]) {
+    const uint4* block = words + lane / 4 * 11;
+    const uint4* nibbles = block + 3 + lane % 4 * 2;
     using gemv::as_float;
     const int first = (tile + gemv::swizzle(lane * 16)) * 16;
     gemv::PairScales s[R];
+    uint4 low_bits[R], high_bits[R];
     const gemv::PairPlace place(lane % 4);
     float high0[R], high8[R];  // five bits at 4 and 12 would need a place more, so both nibbles come down
     GRETA_UNROLL
     for (int r = 0; r < R; ++r) {
-      s[r] = gemv::pair_scales(raw[r][0], place, lane * 64 < left);
+      s[r] = gemv::pair_scales(block[r * kStride], place, lane * 64 < left);
       high0[r] = s[r].high4 * 16.0f;
       high8[r] = s[r].high12 * 16.0f;
     }
     const int fifth = lane % 4 * 2;
     GRETA_UNROLL
     for (int i = 0; i < 8; ++i) {
+      if (i % 4 == 0) {
+        GRETA_UNROLL
+        for (int r = 0; r < R; ++r) {
+          low_bits[r] = nibbles[r * kStride + i / 4];
+          high_bits[r] = block[r * kStride + 1 + i / 4];  // bit j of byte l: of value l of sub-block j
+        }
+      }
       const float4 low = gemv::x_at(x, first, i), high = gemv::x_at(x, first, 8 + i);
       GRETA_UNROLL
       for (int r = 0; r < R; ++r) {
-        const uint32_t q = gemv::word_of(raw[r][1 + i / 4], i % 4);
-        const uint32_t h = gemv::word_of(raw[r][3 + i / 4], i % 4) >> fifth;
+        const uint32_t q = gemv::word_of(low_bits[r], i % 4);
+        const uint32_t h = gemv::word_of(high_bits[r], i % 4) >> fifth;
         const uint32_t v = (q & 0x0f0f0f0fu) | (h << 4 & 0x10101010u), u = v >> 16;
         const uint32_t w = (q >> 4 & 0x0f0f0f0fu) | (h << 3 & 0x10101010u), t = w >> 16;
         float* sum = sums[r];

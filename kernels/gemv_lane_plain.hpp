@@ -10,39 +10,27 @@ namespace greta::kernels::inline GRETA_MACHINE {
 template <WeightType T>
 struct GemvLanePlain {
   static constexpr int kValues = 16 / packing(T).bytes;  // of a word
-  static constexpr int kRaw = 4, kTile = kRaw * kTeam * kValues, kScratch = 0, kSmall = 0;
+  static constexpr int kTurns = 4, kTile = kTurns * kTeam * kValues, kSmall = 0, kStages = 2;
+  using Tile = GemvTile<T, kTile>;
 
-  static constexpr int kStep = kTile * packing(T).bytes;
-
-  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int k, int lane) {
-    return m.data + row * m.row_bytes + static_cast<int64_t>(k) * packing(T).bytes + lane * 16;
-  }
-
-  template <int N>
-  __device__ static __forceinline__ void load(const uint8_t* at, int left, int lane, uint4 (&raw)[N]) {
+  template <int R, int kStride>
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int left,
+                                             int lane, const uint4* words, const float4* x, int tile,
+                                             float (&sums)[R][kSums]) {
     GRETA_UNROLL
-    for (int i = 0; i < kRaw; ++i) {
-      const bool inside = left >= kTile || (i * kTeam + lane) * kValues < left;
-      raw[i] = inside ? gemv::load_16(at + i * kTeam * 16) : make_uint4(0, 0, 0, 0);
-    }
-  }
-
-  template <int R, int N>
-  __device__ static __forceinline__ void stash(const uint4 (&)[R][N], int, uint4*) {}
-
-  template <int R, int N>
-  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&)[R], int, int,
-                                             int lane, const uint4 (&raw)[R][N], uint4*, const float4* x,
-                                             int tile, float (&sums)[R][kSums]) {
-    GRETA_UNROLL
-    for (int i = 0; i < kRaw; ++i) {
+    for (int i = 0; i < kTurns; ++i) {
+      uint4 own[R];
+      const bool inside = (i * kTeam + lane) * kValues < left;
+      GRETA_UNROLL
+      for (int r = 0; r < R; ++r)
+        own[r] = inside ? words[r * kStride + i * kTeam + lane] : make_uint4(0, 0, 0, 0);
       GRETA_UNROLL
       for (int part = 0; part < kValues / 4; ++part) {
         const float4 xs = x[tile + gemv::swizzle((i * kTeam + lane) * (kValues / 4) + part)];
         GRETA_UNROLL
         for (int r = 0; r < R; ++r) {
           float w[4];
-          four(raw[r][i], part, w);
+          four(own[r], part, w);
           sums[r][0] = fmaf(w[0], xs.x, sums[r][0]);
           sums[r][1] = fmaf(w[1], xs.y, sums[r][1]);
           sums[r][2] = fmaf(w[2], xs.z, sums[r][2]);
@@ -78,24 +66,16 @@ template <>
 struct GemvLane<WeightType::bf16> : GemvLanePlain<WeightType::bf16> {};
 
 struct GemvLaneAny {
-  static constexpr int kTile = kTeam * kChunk, kRaw = 1, kScratch = 0, kSmall = 0;
+  static constexpr int kTile = kTeam * kChunk, kSmall = 0, kStages = 2;
+  struct Tile {
+    static constexpr int kWords = 0;
+    __device__ static void copy(const uint8_t*, int, int, int, uint4*, AsyncCopies&) {}
+  };
 
-  static constexpr int kStep = 0;
-
-  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int, int) {
-    return m.data + row * m.row_bytes;
-  }
-
-  template <int N>
-  __device__ static __forceinline__ void load(const uint8_t*, int, int, uint4 (&)[N]) {}
-
-  template <int R, int N>
-  __device__ static __forceinline__ void stash(const uint4 (&)[R][N], int, uint4*) {}
-
-  template <int R, int N>
+  template <int R, int kStride>
   __device__ static __forceinline__ void add(const GemvMatrix& m, const uint8_t* const (&row)[R], int k,
-                                             int left, int lane, const uint4 (&)[R][N], uint4*,
-                                             const float4* x, int tile, float (&sums)[R][kSums]) {
+                                             int left, int lane, const uint4*, const float4* x, int tile,
+                                             float (&sums)[R][kSums]) {
     const int first = lane * kChunk;
     if (first >= left) return;
     GRETA_NO_UNROLL

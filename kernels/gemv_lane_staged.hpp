@@ -1,6 +1,5 @@
-// Lanes of the GEMV for Q6_K, Q8_0 and Q4_0, whose blocks are no multiples of 4 or 16 bytes: the team copies
-// a tile as it lies in memory, by whole aligned words of 16 bytes, and takes it apart from shared memory,
-// where any alignment costs one shift a word. Any address of the matrix, any number of blocks a row.
+// Lanes of the GEMV for Q6_K, Q8_0 and Q4_0, whose blocks are no multiples of 16 bytes. They need matrices
+// that begin at a multiple of 16 bytes and are a multiple of 16 bytes long, since whole words are read.
 #pragma once
 
 #include "kernels/gemv_lane.hpp"
@@ -8,44 +7,12 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace gemv {
 
-template <WeightType T, int kTile>
-struct StagedTile {
-  static constexpr int kBytes = kTile / packing(T).values * packing(T).bytes;
-  static constexpr int kScratch = (15 + kBytes + 4 + 15) / 16;  // skew, and a word beyond for the shifts
-  static constexpr int kRaw = ((15 + kBytes + 15) / 16 + kTeam - 1) / kTeam;
-
-  // Bytes of the first 16-byte word ahead of the tile.
-  __device__ __forceinline__ static int skew(const uint8_t* at) {
-    return static_cast<int>(reinterpret_cast<uintptr_t>(at) & 15);
-  }
-
-  template <int N>
-  __device__ __forceinline__ static void load(const uint8_t* at, int left, int lane, uint4 (&raw)[N]) {
-    const int bytes = left >= kTile ? kBytes : left / packing(T).values * packing(T).bytes;
-    const int words = (skew(at) + bytes + 15) / 16;
-    const uint8_t* p = at - skew(at) + lane * 16;
-    GRETA_UNROLL
-    for (int i = 0; i < kRaw; ++i) {
-      if (lane + i * kTeam < words) raw[i] = load_16(p + i * kTeam * 16);
-    }
-  }
-
-  // Words that were not loaded are never part of a block that counts.
-  __device__ __forceinline__ static void store(const uint4* raw, int lane, uint4* scratch) {
-    GRETA_UNROLL
-    for (int i = 0; i < kRaw; ++i) {
-      const int word = lane + i * kTeam;
-      if (word < kScratch) scratch[word] = raw[i];
-    }
-  }
-};
-
-// 4-byte words that begin at any byte of the scratch.
+// 4-byte words that begin at any byte of a tile.
 struct ByteWords {
   const uint32_t* words;
   uint32_t shift;
-  __device__ __forceinline__ ByteWords(const uint4* scratch, int byte)
-      : words(reinterpret_cast<const uint32_t*>(scratch) + byte / 4), shift(byte % 4 * 8) {}
+  __device__ __forceinline__ ByteWords(const uint4* tile, int byte)
+      : words(reinterpret_cast<const uint32_t*>(tile) + byte / 4), shift(byte % 4 * 8) {}
   __device__ __forceinline__ uint32_t operator[](int i) const {
     return funnel_right(words[i], words[i + 1], shift);
   }
@@ -87,33 +54,12 @@ __device__ __forceinline__ float half_of(uint32_t v) {
 // Four lanes a block: half h of 128 values, group g of 16 of each 32: 64 values of four scales.
 template <>
 struct GemvLane<WeightType::q6_K> {
-  static constexpr WeightType kType = WeightType::q6_K;
-  static constexpr int kTile = 2048, kSmall = kSmallBits;
-  using Tile = gemv::StagedTile<kType, kTile>;
-  static constexpr int kRaw = Tile::kRaw, kScratch = Tile::kScratch;
+  static constexpr int kTile = 2048, kSmall = kSmallBits, kStages = 3;
+  using Tile = GemvTile<WeightType::q6_K, kTile>;
 
-  static constexpr int kStep = Tile::kBytes;
-
-  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int k, int) {
-    return m.data + row * m.row_bytes + k / packing(kType).values * packing(kType).bytes;
-  }
-
-  template <int N>
-  __device__ static __forceinline__ void load(const uint8_t* at, int left, int lane, uint4 (&raw)[N]) {
-    Tile::load(at, left, lane, raw);
-  }
-
-  template <int R, int N>
-  __device__ static __forceinline__ void stash(const uint4 (&raw)[R][N], int lane, uint4* scratch) {
-    wave_sync();
-    GRETA_UNROLL
-    for (int r = 0; r < R; ++r) Tile::store(raw[r], lane, scratch + r * kScratch);
-    wave_sync();
-  }
-
-  template <int R, int N>
-  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&at)[R], int, int left,
-                                             int lane, const uint4 (&)[R][N], uint4* scratch, const float4* x,
+  template <int R, int kStride>
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&row)[R], int k,
+                                             int left, int lane, const uint4* words, const float4* x,
                                              int tile, float (&sums)[R][kSums]) {
     const int block = lane / 4, half = lane / 2 % 2, group = lane % 2;
     const int first = (tile + gemv::swizzle(block * 64 + half * 32 + group * 4)) * 16;
@@ -121,7 +67,7 @@ struct GemvLane<WeightType::q6_K> {
     float d[R];
     GRETA_UNROLL
     for (int r = 0; r < R; ++r) {
-      const gemv::ByteWords bytes(scratch + r * kScratch, Tile::skew(at[r]) + block * 210);
+      const gemv::ByteWords bytes(words + r * kStride, Tile::skew(row[r], k) + block * 210);
       bytes.read(half * 16 + group * 4, low[r][0]);
       bytes.read(half * 16 + group * 4 + 8, low[r][1]);
       bytes.read(32 + half * 8 + group * 4, high[r]);
@@ -162,33 +108,12 @@ struct GemvLane<WeightType::q6_K> {
 // Two blocks of 32 values a lane.
 template <WeightType T>
 struct GemvLaneOf32 {
-  static constexpr WeightType kType = T;
-  static constexpr int kTile = 2048, kSmall = kSmallBits;
-  using Tile = gemv::StagedTile<T, kTile>;
-  static constexpr int kRaw = Tile::kRaw, kScratch = Tile::kScratch;
+  static constexpr int kTile = 2048, kSmall = kSmallBits, kStages = T == WeightType::q8_0 ? 2 : 4;
+  using Tile = GemvTile<T, kTile>;
 
-  static constexpr int kStep = Tile::kBytes;
-
-  __device__ static __forceinline__ const uint8_t* start(const GemvMatrix& m, int64_t row, int k, int) {
-    return m.data + row * m.row_bytes + k / packing(kType).values * packing(kType).bytes;
-  }
-
-  template <int N>
-  __device__ static __forceinline__ void load(const uint8_t* at, int left, int lane, uint4 (&raw)[N]) {
-    Tile::load(at, left, lane, raw);
-  }
-
-  template <int R, int N>
-  __device__ static __forceinline__ void stash(const uint4 (&raw)[R][N], int lane, uint4* scratch) {
-    wave_sync();
-    GRETA_UNROLL
-    for (int r = 0; r < R; ++r) Tile::store(raw[r], lane, scratch + r * kScratch);
-    wave_sync();
-  }
-
-  template <int R, int N>
-  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&at)[R], int, int left,
-                                             int lane, const uint4 (&)[R][N], uint4* scratch, const float4* x,
+  template <int R, int kStride>
+  __device__ static __forceinline__ void add(const GemvMatrix&, const uint8_t* const (&row)[R], int k,
+                                             int left, int lane, const uint4* words, const float4* x,
                                              int tile, float (&sums)[R][kSums]) {
     constexpr int kBytes = packing(T).bytes;
     const int first = (tile + gemv::swizzle(lane * 16)) * 16;
@@ -197,18 +122,18 @@ struct GemvLaneOf32 {
       const bool inside = lane * 64 + b * 32 < left;
       GRETA_UNROLL
       for (int r = 0; r < R; ++r) {
-        const int byte = Tile::skew(at[r]) + (lane * 2 + b) * kBytes;
-        const float d = inside ? gemv::half_of(gemv::ByteWords(scratch + r * kScratch, byte)[0]) : 0.0f;
-        const gemv::ByteWords q(scratch + r * kScratch, byte + 2);
+        const int byte = Tile::skew(row[r], k) + (lane * 2 + b) * kBytes;
+        const float d = inside ? gemv::half_of(gemv::ByteWords(words + r * kStride, byte)[0]) : 0.0f;
+        const gemv::ByteWords q(words + r * kStride, byte + 2);
         const float scale0 = gemv::at_bit<0>(d), scale8 = gemv::at_bit<8>(d);
         const float offset = d * gemv::power_of_two(-kSmallBits) * (T == WeightType::q8_0 ? -128.0f : -8.0f);
-        uint32_t words[T == WeightType::q8_0 ? 8 : 4];
-        q.read(0, words);
+        uint32_t packed[T == WeightType::q8_0 ? 8 : 4];
+        q.read(0, packed);
         GRETA_UNROLL
         for (int i = 0; i < 8; ++i) {
-          const uint32_t v = T == WeightType::q8_0 ? words[i] ^ 0x80808080u
-                             : i < 4               ? words[i % 4] & 0x0f0f0f0fu
-                                                   : words[i % 4] >> 4 & 0x0f0f0f0fu;
+          const uint32_t v = T == WeightType::q8_0 ? packed[i] ^ 0x80808080u
+                             : i < 4               ? packed[i % 4] & 0x0f0f0f0fu
+                                                   : packed[i % 4] >> 4 & 0x0f0f0f0fu;
           gemv::add_bytes(v, scale0, scale8, offset, gemv::x_at(x, first, b * 8 + i), sums[r]);
         }
       }

@@ -18,13 +18,14 @@ namespace greta::kernels::inline GRETA_MACHINE {
 // on a multiprocessor of NVIDIA's 228 KB, one on AMD's 64 KB; on the host machine small, so that few columns
 // already make a second slab and few rows a second round.
 #if defined(GRETA_HIP_NVIDIA)
-inline constexpr int kGemvSlab = 16384, kGemvTeams = 16;
+inline constexpr int kGemvSlab = 14336, kGemvTeams = 16;
 #elif defined(GRETA_HIP_AMD)
-inline constexpr int kGemvSlab = 8192, kGemvTeams = 8;
+inline constexpr int kGemvSlab = 4096, kGemvTeams = 4;
 #else
 inline constexpr int kGemvSlab = 4096, kGemvTeams = 4;
 #endif
-inline constexpr int kGemvRows = 2, kGemvBlocks = 1;  // of a unit
+inline constexpr int kGemvBlocks = 1;                 // of a multiprocessor
+inline constexpr int kGemvManyRows = 8 * kGemvTeams;  // of a block: from here on two rows a unit
 inline constexpr int kGemvLocalRows = 2048;           // at most, of a block
 inline constexpr int kGemvSplits = 4;                 // at most
 
@@ -105,10 +106,10 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   while (a.splits < kGemvSplits && a.splits * 2 <= tiles && units * a.splits * 2 <= kTeams) a.splits *= 2;
   a.log2_splits = tree_depth(a.splits);
 
-  constexpr int kScratch = A::kScratch > B::kScratch ? A::kScratch : B::kScratch;
-  p.shared_bytes = static_cast<size_t>(a.slab) * sizeof(float) +
-                   static_cast<size_t>(kTeams) * kRows * kScratch * sizeof(uint4) +
-                   static_cast<size_t>(local * a.splits) * sizeof(float);
+  p.shared_bytes =
+      static_cast<size_t>(a.slab) * sizeof(float) +
+      static_cast<size_t>(kTeams) * kRows * gemv_stages<A, B>() * gemv_stride<A, B>() * sizeof(uint4) +
+      static_cast<size_t>(local * a.splits) * sizeof(float);
   // A lane's own sums, the tree over them, the team's, the slabs' and the splits'.
   p.chain = ceil_div(tiles, a.splits) * (A::kTile / kTeam / kSums) + tree_depth(kSums) + tree_depth(kTeam) +
             (ceil_div(a.K, a.slab) - 1) + tree_depth(a.splits);
@@ -126,28 +127,36 @@ void launch(hipStream_t stream, const Plan& p, unsigned rows_of_x) {
   check_launched(p.name);
 }
 
-// Calls f.template operator()<A, B>() with lanes that can take all the matrices: the type's own where all are
-// of one type, Q4_K's and Q6_K's together (a Q4_K_M file's layers have both), else the lane of any type.
+// Calls f.template operator()<A, B, kRows>(): rows of a unit, and lanes that can take all the matrices: the
+// type's own where all are of one type, Q4_K's and Q6_K's together (a Q4_K_M file's layers have both), else
+// the lane of any type.
 template <class F>
 auto with_lanes(std::span<const Projection> projections, F f) {
   bool own = true, one_type = true, fours_and_sixes = true;
+  int64_t rows = 0;
   for (const Projection& p : projections) {
     own = own && has_lane(p.w);
     one_type = one_type && p.w.type == projections[0].w.type;
     fours_and_sixes = fours_and_sixes && (p.w.type == WeightType::q4_K || p.w.type == WeightType::q6_K);
+    rows += p.w.rows;
   }
+  // Two rows share what is read of x; but where a block has few rows, one each keeps more teams at work.
+  const bool many = rows >= int64_t{kGemvManyRows} * device_processors();
+  const auto lanes = [&]<class A, class B>() {
+    return many ? f.template operator()<A, B, 2>() : f.template operator()<A, B, 1>();
+  };
   if (own && one_type) {
     return with_weight_type(projections[0].w.type, [&]<WeightType T>() {
-      return f.template operator()<GemvLane<T>, GemvLane<T>>();
+      return lanes.template operator()<GemvLane<T>, GemvLane<T>>();
     });
   }
   if (own && fours_and_sixes) {
     using Four = GemvLane<WeightType::q4_K>;
     using Six = GemvLane<WeightType::q6_K>;
-    return projections[0].w.type == WeightType::q4_K ? f.template operator()<Four, Six>()
-                                                     : f.template operator()<Six, Four>();
+    return projections[0].w.type == WeightType::q4_K ? lanes.template operator()<Four, Six>()
+                                                     : lanes.template operator()<Six, Four>();
   }
-  return f.template operator()<GemvLaneAny, GemvLaneAny>();
+  return f.template operator()<GemvLaneAny, GemvLaneAny, 1>();
 }
 
 // Of the row mean of norm_scale(): a thread's own squares, its team's tree, the tree over teams.

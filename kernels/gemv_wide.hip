@@ -22,14 +22,14 @@ constexpr int64_t kRowsOfX = 32768;  // of one launch; a grid's y ends at 65535
 
 Attested matmul_valu_gemv_wide(hipStream_t stream, const Weight& w, const float* x, int64_t rows, float* y) {
   const Projection projection{w, y};
-  return gemv::with_lanes({&projection, 1}, [&]<class A, class B>() -> Attested {
+  return gemv::with_lanes({&projection, 1}, [&]<class A, class B, int kRows>() -> Attested {
     if constexpr (std::is_same_v<A, B>) {
-      gemv::Plan p = gemv::plan<A, A, kGemvRows, kGemvTeams, kGemvBlocks>(
-          "matmul_valu_gemv_wide", {&projection, 1}, x, nullptr, nullptr);
+      gemv::Plan p = gemv::plan<A, A, kRows, kGemvTeams, kGemvBlocks>("matmul_valu_gemv_wide",
+                                                                      {&projection, 1}, x, nullptr, nullptr);
       for (int64_t s = 0; s < rows; s += kRowsOfX) {
         p.args.x = x + s * w.columns;
         p.args.m[0].y = y + s * w.rows;
-        gemv::launch<A, A, StoreRow, 1, false, kGemvRows, kGemvTeams, kGemvBlocks>(
+        gemv::launch<A, A, StoreRow, 1, false, kRows, kGemvTeams, kGemvBlocks>(
             stream, p, static_cast<unsigned>(std::min(kRowsOfX, rows - s)));
       }
       return {p.name, sum_contract("matmul", "f32", p.chain)};
