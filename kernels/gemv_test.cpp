@@ -33,6 +33,28 @@ Sums sums_of(const std::vector<double>& weights, const std::vector<float>& x, in
   return sums;
 }
 
+// The number behind `key=` in a kernel's name.
+int64_t number_in(const std::string& kernel, const std::string& key) {
+  const size_t at = kernel.find(key + "=");
+  EXPECT_NE(at, std::string::npos) << key << " is missing in: " << kernel;
+  return at == std::string::npos ? 1 : std::strtoll(kernel.c_str() + at + key.size() + 1, nullptr, 10);
+}
+
+// The additions that the kernel's description implies: of a lane's tiles, its four sums, a team of 32, slabs,
+// splits.
+int64_t chain_of(const std::string& kernel, int64_t K) {
+  const int64_t tile = kernel.find("<lane=f32") != std::string::npos    ? 512
+                       : kernel.find("<lane=f16") != std::string::npos  ? 1024
+                       : kernel.find("<lane=bf16") != std::string::npos ? 1024
+                       : kernel.find("<lane=any") != std::string::npos  ? 1024
+                                                                        : 2048;
+  const int64_t slab = number_in(kernel, "slab"), splits = number_in(kernel, "splits");
+  const auto pieces = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
+  const int64_t tiles = pieces(std::min(K, slab), tile);
+  return pieces(tiles, splits) * (tile / 32 / 4) + 2 + 5 + (pieces(K, slab) - 1) +
+         (splits == 4 ? 2 : splits - 1);
+}
+
 // skew: bytes by which the matrix begins beside a multiple of 16; lane: the one that must take it.
 void check(WeightType type, int64_t rows, int64_t N, int64_t K, const std::vector<float>& x,
            const std::vector<uint8_t>& bytes, const std::string& lane, bool exact = false, size_t skew = 0) {
@@ -52,7 +74,7 @@ void check(WeightType type, int64_t rows, int64_t N, int64_t K, const std::vecto
     EXPECT_EQ(run.attested.contract.rfind("op=matmul x=f32 w=f32 acc=f32 chain=", 0), 0u)
         << run.attested.contract;
     const double chain = contract_value(run.attested.contract, "chain");
-    EXPECT_LE(chain, K + 10);
+    EXPECT_EQ(chain, static_cast<double>(chain_of(run.attested.kernel, K)));
     std::vector<double> bound(sums.size);
     for (double& b : bound) b = exact ? 0 : gamma_n(chain) * b;
     expect_within(run.out, sums.value, bound, "wave " + std::to_string(run.wave));

@@ -1,8 +1,10 @@
 // What the bench programs of this folder share: the copy ceiling of the run, cold buffers, medians, one line
 // a case: name, value, unit, ceiling, share of it, separated by tabs.
 //
-// Standalone programs for a machine with a card and nvcc: nvcc -x cu … -I. kernels/card/NAME.cu kernels/*.hip
-// …
+// Standalone programs, linked with the kernels that they run, on a machine with a card and nvcc:
+//   nvcc -x cu -std=c++20 -arch=sm_90 -O3 -fmad=false --expt-relaxed-constexpr --extended-lambda -I. -c FILE
+// of kernels/card/NAME.cu, kernels/launch.cpp and the .hip files it needs (gemv_bench: matmul*, gemv_wide,
+// fused_*).
 #pragma once
 
 #include <algorithm>
