@@ -33,7 +33,7 @@ Pair random_pair(std::mt19937_64& random, size_t count) {
 }
 
 void expect_same(const Pair& pair, const std::vector<float>& tolerance) {
-  static const auto on_device = compare_on({.device = "host", .threads = 1});
+  const auto on_device = compare_on({.device = "host", .threads = 1});
   const probes::Metrics got = on_device(pair.a, pair.b, tolerance);
   const probes::Metrics want = probes::compare(pair.a, pair.b, tolerance);
   EXPECT_EQ(got.pass(), want.pass());
