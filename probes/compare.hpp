@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "datasets/tensor.hpp"
+
 namespace greta::probes {
 
 struct Metrics {
@@ -23,7 +25,8 @@ struct Metrics {
                       // errors are equal
   int64_t nan_count = 0, inf_count = 0;  // in the actual tensor
   int64_t non_finite_mismatch = 0;       // NaN or Inf where the reference has something else
-  int64_t max_ulp = 0;  // f32 units in the last place between actual and the rounded reference
+  int64_t max_ulp = 0;  // units in the last place between actual and the rounded reference: compare() counts
+                        // f32's, and who knows of another type asks ulp_distance()
   bool pass() const { return count > 0 && out_of_bound == 0 && non_finite_mismatch == 0; }
 };
 
@@ -51,5 +54,14 @@ Metrics join(std::span<const Piece> pieces);
 // zero and what a NaN carries).
 Metrics compare(std::span<const float> actual, std::span<const float> other,
                 std::span<const float> tolerance);
+
+// The largest distance in units in the last place of `stored`, the type whose numbers `actual` holds; the
+// other side is rounded to it. Elements that are not finite on both sides do not count.
+int64_t ulp_distance(std::span<const float> actual, std::span<const double> reference, DType stored);
+int64_t ulp_distance(std::span<const float> actual, std::span<const float> other, DType stored);
+
+// The bias z-score of an arithmetic that truncates: `lean` is its declared mean error, an element, taken for
+// right to a half of itself. What the mean error is beyond that, over its standard error; 0 within.
+double bias_z(std::span<const float> actual, std::span<const double> reference, std::span<const double> lean);
 
 }  // namespace greta::probes

@@ -110,6 +110,8 @@ Finding compare_pair(const TraceRecord& a, const TraceRecord& b, const TraceTole
   }
   const auto x = widened(*a.tensor), y = widened(*b.tensor);
   finding.metrics = compare(x, y, tolerances(y, b.tensor->dtype(), tolerance));
+  if (a.tensor->dtype() != DType::f32)
+    finding.metrics.max_ulp = ulp_distance(x, std::span<const float>(y), a.tensor->dtype());
   finding.status = finding.metrics.pass() ? Status::pass : Status::fail;
   if (finding.status == Status::fail)
     finding.message =

@@ -33,6 +33,8 @@ struct Determinism {
     finding.metrics.count = first.tensor->size();
     if (std::memcmp(first.tensor->data(), again.tensor->data(), first.tensor->bytes()) == 0) return;
     finding.metrics = compare(first.f32(), again.f32(), {});
+    if (first.stored != DType::f32)
+      finding.metrics.max_ulp = ulp_distance(first.f32(), again.f32(), first.stored);
     finding.status = Status::fail;
     const Message& note = at.evidence.repeat_note;
     const Message how = note.empty() ? say("the same call again") : say("the same call again with {}", note);

@@ -15,6 +15,16 @@ std::vector<int32_t> expected_positions(const Phase& phase, Stage stage) {
   return positions;
 }
 
+// f16 and bf16, as a cache may hold them, exactly in f32.
+Tap widened(Tap tap) {
+  if (!tap.tensor || tap.tensor->dtype() == DType::f32) return tap;
+  const auto values = tap.tensor->to_f64();
+  tap.stored = tap.tensor->dtype();
+  tap.tensor = std::make_shared<const Tensor>(
+      Tensor::from_f32(tap.tensor->shape(), std::vector<float>(values.begin(), values.end())));
+  return tap;
+}
+
 std::string numbers(const std::vector<int32_t>& tokens) { return fmt::format("{}", fmt::join(tokens, ",")); }
 
 }  // namespace
@@ -35,6 +45,7 @@ Phase::Phase(std::string name_, reference::Call call_, const StageSizes& sizes_)
     : name(std::move(name_)), call(std::move(call_)), sizes(sizes_) {}
 
 void Phase::put(int layer, Stage stage, Tap tap, Run run) {
+  tap = widened(std::move(tap));
   const std::lock_guard lock(mutex_);
   const Key key{run, layer, stage};
   if (!taps_.emplace(key, std::move(tap)).second) duplicates_.insert(key);
@@ -52,7 +63,7 @@ const Tap& Phase::tap(int layer, Stage stage, Run run) const {
   const Message where = run == Run::repeat ? say("{} of the repeated run", place) : verbatim(place);
   auto it = taps_.find({run, layer, stage});
   if (it == taps_.end() && run == Run::first && source_.has && source_.has(layer, stage))
-    it = taps_.emplace(Key{run, layer, stage}, source_.read(layer, stage)).first;
+    it = taps_.emplace(Key{run, layer, stage}, widened(source_.read(layer, stage))).first;
   if (it == taps_.end()) throw Missing(say("{} did not come from the engine", where));
   if (duplicates_.contains(it->first)) throw Missing(say("{} came twice from the engine", where));
   const Tap& tap = it->second;

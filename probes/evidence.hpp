@@ -30,12 +30,14 @@ struct Missing : std::runtime_error {
 // What an exception says: a Missing in any language, any other in the words of whoever threw it.
 Message message_of(const std::exception&);
 
-// One tensor that the engine delivered.
+// One tensor that the engine delivered. A Phase gives it in f32 whatever type the engine stores (every f16
+// and bf16 number is one of f32), and says which that was.
 struct Tap {
   TensorPtr tensor;
   std::vector<int32_t> positions;  // of the rows of S (or of T)
   std::string kernel, contract;    // as attested
   std::vector<int32_t> tokens;     // embed: as attested; empty: the engine does not say
+  DType stored = DType::f32;       // the engine's own type; set by Phase
   std::span<const float> f32() const { return tensor->f32(); }
 };
 

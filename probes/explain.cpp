@@ -314,7 +314,7 @@ class Arm {
     if (out.tensors > options_.most_tensors) order.resize(static_cast<size_t>(options_.most_tensors));
     Marks marks;
     const Stage which = parse_stage(stage);
-    settle(out, failing_of(order), options_.hypotheses.of_stage(which), marks,
+    settle(out, failing_of(order), options_.hypotheses.of_stage(which, op_of(*order.front())), marks,
            which == Stage::attn_out ? run_.model.config().heads : 0);
     note_races(out, which);
     const auto by_own = std::count_if(group.begin(), group.end(),
@@ -393,8 +393,9 @@ class Arm {
   // them are explained.
   bool try_parts(const std::string& stage, const Findings& group, const Findings& behind) {
     const Findings order = telling_order(group);
-    const auto parts = partition(failing_of(order), options_.hypotheses.of_stage(parse_stage(stage)),
-                                 SearchHooks{.check_interrupt = options_.check_interrupt, .seen = {}});
+    const auto parts =
+        partition(failing_of(order), options_.hypotheses.of_stage(parse_stage(stage), op_of(*order.front())),
+                  SearchHooks{.check_interrupt = options_.check_interrupt, .seen = {}});
     std::map<const Finding*, size_t> part_of;
     for (size_t p = 0; p < parts.size(); ++p)
       for (const size_t i : parts[p]) part_of[order[i]] = p;

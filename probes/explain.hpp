@@ -30,7 +30,7 @@ struct RunRecord {
 
 // Where hypotheses come from; tests put their own in place of reference/'s.
 struct Hypotheses {
-  std::function<std::vector<const Cause*>(Stage)> of_stage = reference::hypotheses_for;
+  std::function<std::vector<const Cause*>(Stage, std::string_view op)> of_stage = reference::hypotheses_for;
   std::function<std::vector<const Cause*>()> of_weights = reference::weight_hypotheses;
   std::function<std::optional<reference::Bounded>(const reference::Observation&,
                                                   std::span<const Cause* const>, Message* why)>

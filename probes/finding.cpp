@@ -50,6 +50,13 @@ int ratio_bin(double ratio) {
   return std::clamp(std::ilogb(ratio) + kRatioBins - 4, 1, kRatioBins - 2);
 }
 
+std::string op_of(const Finding& finding) {
+  const auto begin = finding.contract.find("op=");
+  if (begin != 0 && (begin == std::string::npos || finding.contract[begin - 1] != ' ')) return {};
+  const auto end = finding.contract.find(' ', begin);
+  return finding.contract.substr(begin + 3, end == std::string::npos ? end : end - begin - 3);
+}
+
 VerdictRow to_row(const Finding& finding) {
   const Metrics& m = finding.metrics;
   const auto index = finding.worst_index();

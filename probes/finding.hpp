@@ -63,6 +63,9 @@ struct Finding {
   std::vector<int64_t> worst_index() const;
 };
 
+// The operation that the engine declared for the tensor; empty where it is not known.
+std::string op_of(const Finding&);
+
 VerdictRow to_row(const Finding&);
 
 // A part of a finding's key, or a glob (with * or ?) of all of it.

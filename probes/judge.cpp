@@ -77,9 +77,12 @@ void describe_with(Finding& finding, const Tap& tap, int64_t reference_values) {
 }
 
 void compare_with(Finding& finding, const Tap& tap, std::span<const double> value,
-                  std::span<const double> expected, std::span<const double> certain) {
+                  std::span<const double> expected, std::span<const double> certain,
+                  std::span<const double> lean) {
   describe_with(finding, tap, static_cast<int64_t>(value.size()));
   finding.metrics = compare(tap.f32(), value, expected, certain);
+  if (tap.stored != DType::f32) finding.metrics.max_ulp = ulp_distance(tap.f32(), value, tap.stored);
+  if (!lean.empty()) finding.metrics.bias_z = bias_z(tap.f32(), value, lean);
 }
 
 }  // namespace greta::probes

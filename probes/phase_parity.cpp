@@ -46,6 +46,7 @@ struct PhaseParity {
     finding.shape = a.tensor->shape();
     finding.reason = "sum of both phases' chained envelopes";
     finding.metrics = compare(a.f32(), b.f32(), tolerance);
+    if (a.stored != DType::f32) finding.metrics.max_ulp = ulp_distance(a.f32(), b.f32(), a.stored);
     const Metrics& m = finding.metrics;
     const Sides sides{against_reference(a, ra), against_reference(b, rb)};
     finding.figures = {number("mae", m.mae),

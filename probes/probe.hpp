@@ -129,9 +129,11 @@ class Judge {
 // Fills in kernel, contract and shape. Throws Missing when the tensor has another number of values than the
 // reference.
 void describe_with(Finding& finding, const Tap& tap, int64_t reference_values);
-// The same and the metrics.
+// The same and the metrics. `lean`: the mean error that the contract declares, if any, which the bias z-score
+// then allows for.
 void compare_with(Finding& finding, const Tap& tap, std::span<const double> value,
-                  std::span<const double> expected, std::span<const double> certain);
+                  std::span<const double> expected, std::span<const double> certain,
+                  std::span<const double> lean = {});
 
 class AnyProbe {
  public:

@@ -40,7 +40,7 @@ class Repeats {
   Inputs inputs_of(const Finding& finding) const {
     const Stage stage = parse_stage(finding.stage);
     Inputs out = Inputs::same;
-    for (const auto& ref : reference::operands_of(stage, finding.layer)) {
+    for (const auto& ref : reference::operands_of(stage, finding.layer, op_of(finding))) {
       const int layer = info(ref.stage).per_layer && ref.layer < 0 ? last_layer_ : ref.layer;
       const auto found = by_place_.find(key(finding, layer, std::string(name_of(ref.stage))));
       if (found != by_place_.end() && found->second->status == Status::fail) return Inputs::differ;

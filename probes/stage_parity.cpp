@@ -49,12 +49,19 @@ struct StageParity {
       return operand(at.phase, model.config(), ref);
     };
     const auto& bounded = at.local(stage);
-    compare_with(finding, tap, span(bounded.value), span(bounded.expected), span(bounded.certain));
+    compare_with(finding, tap, span(bounded.value), span(bounded.expected), span(bounded.certain),
+                 span(bounded.lean));
     distribute(finding, tap, bounded, info(stage).axes);
     const double audit = reference::audit(model, stage, at.layer, at.phase.call, contract, fetch,
                                           kAuditSamples, at.evidence.seed);
     finding.reason = fmt::format("{}; the reference is within {:.1e} of the bound on {} samples",
                                  bounded.reason, audit, kAuditSamples);
+    if (bounded.lean.size() > 0)
+      finding.reason += fmt::format(
+          "; the unit truncates: its mean error, {:.2e} here, is no bias, and the z-score counts what "
+          "differs "
+          "from it by more than a half",
+          bounded.lean.mean());
     if (!(audit <= kFitShare))
       throw Missing(say("the reference is not fit to judge: its own error is {:.2g} of the bound", audit));
   }
