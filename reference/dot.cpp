@@ -128,8 +128,7 @@ void dot_products(const DotOperand& x, const Rows& w, const DotArithmetic& arith
       errors.rms(i, column + j) = arithmetic.scale * error.rms;
       errors.linear(i, column + j) = arithmetic.scale * error.linear;
       if (errors.lean.size() > 0)
-        errors.lean(i, column + j) =
-            arithmetic.scale * mean_error(how, sums.value, sums.abs);
+        errors.lean(i, column + j) = arithmetic.scale * mean_error(how, sums.value, sums.abs);
     }
   }
 }
