@@ -155,7 +155,7 @@ def _functions(text):
         while depth and at < len(text):
             depth += {"{": 1, "}": -1}.get(text[at], 0)
             at += 1
-        if match[1] not in ("if", "for", "while", "switch", "catch"):
+        if match[1] not in ("if", "constexpr", "for", "while", "switch", "catch"):
             found[match[1]] = found.get(match[1], "") + text[match.end():at]
     return found
 
