@@ -26,17 +26,6 @@
 #include "kernels/hip/async_copy.hpp"
 #include "kernels/unpack.hpp"
 
-// Loops over registers have to be unrolled on cards: an index that is no constant would put them in memory.
-#if !defined(GRETA_UNROLL)
-#if defined(GRETA_HIP_HOST)
-#define GRETA_UNROLL
-#define GRETA_NO_UNROLL
-#else
-#define GRETA_UNROLL _Pragma("unroll")
-#define GRETA_NO_UNROLL _Pragma("unroll 1")
-#endif
-#endif
-
 namespace greta::kernels::inline GRETA_MACHINE {
 
 inline constexpr int kTeam = 32;

@@ -5,12 +5,6 @@
 
 #include "kernels/launch.hpp"
 
-#if defined(GRETA_HIP_HOST)
-#define GRETA_UNROLL
-#else
-#define GRETA_UNROLL _Pragma("unroll")
-#endif
-
 namespace greta::kernels::inline GRETA_MACHINE {
 
 inline constexpr int kWideBlock = 256;

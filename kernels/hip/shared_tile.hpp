@@ -19,15 +19,6 @@
 
 #include "kernels/hip/fragment.hpp"
 
-// Loops over registers have to be unrolled on cards: an index that is no constant would put them in memory.
-#if defined(GRETA_HIP_HOST)
-#define GRETA_UNROLL
-#define GRETA_NO_UNROLL
-#else
-#define GRETA_UNROLL _Pragma("unroll")
-#define GRETA_NO_UNROLL _Pragma("unroll 1")
-#endif
-
 namespace greta::kernels::inline GRETA_MACHINE {
 
 // Before a launch with more dynamic shared memory than NVIDIA gives unasked (48 KiB).
