@@ -19,7 +19,7 @@
 namespace greta::cli {
 namespace {
 
-constexpr std::array<Command, 13> kCommands = {{
+constexpr std::array<Command, 14> kCommands = {{
     {"run", "run a suite: engine beside reference, a verdict for every stage", run_suite},
     {"explain", "why the stages that failed in a run are wrong, when that can be proved", explain},
     {"report", "make the reports of a run again, in the languages asked for", report},

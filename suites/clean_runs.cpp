@@ -117,7 +117,7 @@ void run_clean(const SelftestOptions& options, reports::SelftestResult& result,
     for (auto& arm : suite.arms)
       for (const auto& [setting, value] : options.engine) arm.set(setting, value);
     RunOptions how = draw.options(model, options.scratch_dir);
-    how.device = options.device;
+    how.devices = {options.device};
     const auto run = suites::run(suite, how);
     if (!run.interrupted.empty() && run.findings.empty())
       fail_internal("{}: {}", draw.text(), run.interrupted.text());

@@ -92,9 +92,13 @@ void Passes::take(Phase& phase, TapRecord&& record, Run run, int& open_step) {
   close_steps(phase, step_of(place, config_.layers), run, open_step);
   if (run == Run::first) phase.declare(layer, stage, record.contract, record.kernel);
   if (!planned(phase.name, layer, stage)) return;
-  Tap tap{std::move(record.tensor),   std::move(record.positions), std::move(record.kernel),
-          std::move(record.contract), std::move(record.tokens),    record.device_checksum,
-          record.copy_delay};
+  Tap tap{.tensor = std::move(record.tensor),
+          .positions = std::move(record.positions),
+          .kernel = std::move(record.kernel),
+          .contract = std::move(record.contract),
+          .tokens = std::move(record.tokens),
+          .device_checksum = record.device_checksum,
+          .copy_delay = record.copy_delay};
   if (Phase* row = find("prefill_last"); row && row->window_of == &phase) {
     if (run == Run::first) row->declare(layer, stage, tap.contract, tap.kernel);
     if (planned(row->name, layer, stage)) {

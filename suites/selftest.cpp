@@ -64,7 +64,7 @@ RunOptions run_options(const SelftestOptions& options) {
   return {.model_path = options.model_path,
           .out_dir = options.scratch_dir,
           .command_line = "greta selftest",
-          .device = options.device,
+          .devices = {options.device},
           .keep_trace = false};
 }
 
