@@ -75,6 +75,26 @@ TEST(Transfer, SeesACopyThatWasCutShort) {
   EXPECT_EQ(way.verdict().status, Status::fail);
 }
 
+// The device sums a 16-bit cache as it holds it; the evidence is widened.
+TEST(Transfer, JudgesNarrowTensorsAsTheyAreStored) {
+  for (const DType type : {DType::f16, DType::bf16}) {
+    Way way;
+    Tensor narrow(type, way.tap.tensor->shape());
+    const auto values = way.tap.tensor->f32();
+    for (size_t i = 0; i < values.size(); ++i) {
+      const uint16_t bits = type == DType::f16 ? f32_to_f16(values[i]) : f32_to_bf16(values[i]);
+      std::memcpy(narrow.data() + 2 * i, &bits, 2);
+    }
+    way.tap.tensor = std::make_shared<const Tensor>(narrow);
+    Way wrong = way;
+    wrong.phase = &wrong.evidence.phases.front();
+    way.tap.device_checksum = checksum(bytes_of(narrow));
+    wrong.tap.device_checksum = *way.tap.device_checksum ^ 1;
+    EXPECT_EQ(way.verdict().status, Status::pass);
+    EXPECT_EQ(wrong.verdict().status, Status::fail);
+  }
+}
+
 TEST(Transfer, SeesRowsThatChangedPlaces) {
   Way way;
   way.what_arrives([](Tensor& tensor) {

@@ -45,7 +45,9 @@ class Reader {
     try {
       use(*node);
     } catch (const Error& error) {
-      throw Error(error.code(), fmt::format("{}: {}", at(node), error.what()));
+      const std::string what = error.what();
+      if (what.starts_with(path_)) throw;  // a reader of a part has said where
+      throw Error(error.code(), fmt::format("{}: {}", at(node), what));
     }
   }
 

@@ -137,7 +137,7 @@ TEST(Suite, UnknownNamesGetTheNearestRightOneAndTheLine) {
   has(kGood + "[[arm]]\nname = \"a\"\nattention = \"fuesd\"\n", "8", "fused");
   has(kGood + "[[arm]]\nname = \"a\"\natention = \"fused\"\n", "8", "attention");
   has(kGood + "[engine]\nkv = \"fp16\"\n", "7", "f16");
-  has(kGood + "[engine]\nname = \"a\"\n", "7", "kv");
+  has(kGood + "[engine]\nkvs = \"f16\"\n", "7", "kv");
   has(kGood + "[engin]\nkv = \"f16\"\n", "6", "engine");
   has(kGood + "[[arm]]\nname = \"a\"\nprompts = [\"p0_shrot\"]\n", "6", "p0_short");
 }
