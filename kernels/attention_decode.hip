@@ -18,9 +18,14 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
-constexpr int kPart = 256;      // keys of a part
-constexpr int kThreads = 128;   // of a block of the first kernel
-constexpr int kPartBlocks = 4;  // that a multiprocessor of a card has to have registers for
+constexpr int kPart = 256;     // keys of a part
+constexpr int kThreads = 128;  // of a block of the first kernel
+// What the registers have to suffice for: blocks a multiprocessor on NVIDIA, waves a SIMD on AMD.
+#if defined(GRETA_HIP_AMD)
+constexpr int kPartBlocks = 2;
+#else
+constexpr int kPartBlocks = 4;
+#endif
 // Keys of a lane in one run, and runs in the ring, of which AMD and the host have room for two.
 template <CacheType C>
 constexpr int kAhead = C == CacheType::f32 ? 2 : 4;

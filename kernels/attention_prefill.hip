@@ -30,17 +30,27 @@ constexpr int kPlainWaves = 1;
 #else
 constexpr int kPlainWaves = 4;
 #endif
+#if defined(GRETA_HIP_AMD)
+constexpr int kWideWaves = 4;  // one a SIMD: two would have registers for half of it
+#else
 constexpr int kWideWaves = 8;
+#endif
 #if defined(GRETA_HIP_HOST)
 constexpr int kCardWave = 64;
 #else
 constexpr int kCardWave = wave_size();
 #endif
-// Groups of waves take 64 keys at a time; a wave alone 32, which leaves it registers enough.
+// Groups of waves take 64 keys at a time; a wave alone 32 (AMD's of the largest heads 16), which leaves it
+// registers enough.
 constexpr bool in_groups(int dims, int waves) {
   return kWaveGroups && dims <= 128 && waves % kGroupWaves == 0;
 }
-constexpr int keys_of_tile(int dims, int waves) { return in_groups(dims, waves) ? 64 : 32; }
+constexpr int keys_of_tile(int dims, int waves) {
+#if defined(GRETA_HIP_AMD)
+  if (dims > 128) return 16;
+#endif
+  return in_groups(dims, waves) ? 64 : 32;
+}
 // Blocks that a multiprocessor of a card has to have registers for.
 constexpr int resident_blocks(int dims, int waves) { return in_groups(dims, waves) ? kWideWaves / waves : 1; }
 

@@ -79,8 +79,13 @@ struct AsyncCopies {
     uint4 value = make_uint4(0, 0, 0, 0);
     if (bytes == 16) {
       value = *static_cast<const uint4*>(from);
-    } else {
-      __builtin_memcpy(&value, from, static_cast<size_t>(bytes));
+    } else {  // in words that registers hold: an array filled to a variable length would lie in memory
+      const auto* const p = static_cast<const uint8_t*>(from);
+      uint32_t words[4] = {};
+      GRETA_UNROLL
+      for (int i = 0; i < 16; ++i)
+        if (i < bytes) words[i / 4] |= static_cast<uint32_t>(p[i]) << (i % 4 * 8);
+      value = make_uint4(words[0], words[1], words[2], words[3]);
     }
     *static_cast<uint4*>(to) = value;
   }
