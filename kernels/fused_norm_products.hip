@@ -8,7 +8,9 @@ namespace {
 struct StoreProducts {
   template <class Value>
   __device__ static void run(const GemvArgs& a, const Value& value) {
-    for (int i = 0; i < a.count; ++i) {
+    GRETA_UNROLL  // an index known to the compiler keeps the arguments out of memory
+        for (int i = 0; i < kGemvMatrices; ++i) {
+      if (i >= a.count) break;
       const GemvShare share = gemv_share(a, i);
       for (int r = static_cast<int>(threadIdx.x); r < share.rows; r += static_cast<int>(blockDim.x))
         a.m[i].y[share.first + r] = value(i, r);

@@ -87,9 +87,11 @@ __device__ __forceinline__ float norm_scale(const GemvArgs& a, float* partial) {
   __syncthreads();
   float sums[kTeams];
   GRETA_UNROLL
+  GRETA_UNROLL
   for (int i = 0; i < kTeams; ++i) sums[i] = partial[i];
   GRETA_UNROLL
   for (int width = kTeams / 2; width > 0; width /= 2) {
+    GRETA_UNROLL
     GRETA_UNROLL
     for (int i = 0; i < width; ++i) sums[i] += sums[i + width];
   }
@@ -322,7 +324,10 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
   }
   __syncthreads();
   Epilogue::run(a, [&](int i, int row) {
-    for (int j = 0; j < i; ++j) row += gemv_share(a, j).rows;
+    GRETA_UNROLL
+    for (int j = 0; j < kMatrices; ++j) {
+      if (j < i) row += gemv_share(a, j).rows;
+    }
     const float* part = sums + row * a.splits;
     if (a.splits == 1) return part[0];
     if (a.splits == 2) return part[0] + part[1];

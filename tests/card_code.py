@@ -115,7 +115,7 @@ class Nvidia:
     def kernels(self, file):
         with tempfile.TemporaryDirectory(prefix="card_code") as folder:
             cubin = pathlib.Path(folder) / "out.cubin"
-            report = _run([self.compiler, "-x", "cu", "-std=c++20", f"-arch={self.card}", "-O3", "-DNDEBUG", "-fmad=false",
+            report = _run([self.compiler, "-x", "cu", "-std=c++20", f"-arch={self.card}", "-DGRETA_WAVE_GROUPS", "-O3", "-DNDEBUG", "-fmad=false",
                            "--expt-relaxed-constexpr", "--extended-lambda", f"-I{ROOT}", "-cubin", "-Xptxas", "-v",
                            "--keep", "--keep-dir", folder, "-o", cubin, file]).stderr
             if self.cuobjdump:

@@ -1,4 +1,4 @@
-"""Checks of the kernels' code that need no card: for gfx942, gfx90a and sm_90, every kernel file compiles; a kernel that
+"""Checks of the kernels' code that need no card: for gfx942, gfx90a and sm_90a (the card that is built for), every kernel file compiles; a kernel that
 multiplies with the matrix unit has its instructions; nothing spills or lies in scratch memory; static shared memory is
 at most 64 KiB. What this machine has no compiler for is skipped, and says so.
 
@@ -14,7 +14,7 @@ import time
 import card_code
 from card_code import Amd, Kernel, Nvidia, Refused, Unavailable, launched, matrix_kernels, problems, turning_kernels
 
-TARGETS = {"gfx942": Amd, "gfx90a": Amd, "sm_90": Nvidia}
+TARGETS = {"gfx942": Amd, "gfx90a": Amd, "sm_90a": Nvidia}
 
 # Kernels with a fault each; the check must see it.
 PLANTED = {
