@@ -37,11 +37,13 @@ NormGateUpRan norm_gate_up(hipStream_t stream, const float* x, const float* norm
               " columns for a row of " + std::to_string(columns));
   const Projection both[] = {{gate, gate_out}, {up, up_out}};
   return gemv::with_lanes(both, [&]<class A, class B, int kRows>() -> NormGateUpRan {
-    gemv::Plan p = gemv::plan<A, B, kRows, kGemvTeams, kGemvBlocks>(kOp, both, x, norm_weight, norm_out);
+    // Two rows of two matrices of Q6_K are more than the registers hold.
+    constexpr int kRowsHere = std::is_same_v<A, GemvLane<WeightType::q6_K>> ? 1 : kRows;
+    gemv::Plan p = gemv::plan<A, B, kRowsHere, kGemvTeams, kGemvBlocks>(kOp, both, x, norm_weight, norm_out);
     p.args.eps = eps;
     p.args.norm_out = norm_out;
     p.args.out = act_out;
-    gemv::launch<A, B, StoreActivation, 2, true, kRows, kGemvTeams, kGemvBlocks>(stream, p, 1);
+    gemv::launch<A, B, StoreActivation, 2, true, kRowsHere, kGemvTeams, kGemvBlocks>(stream, p, 1);
     const Attested product{p.name, sum_contract("matmul", "f32", p.chain)};
     return {{p.name, "op=rmsnorm chain=" + std::to_string(gemv::norm_chain<kGemvTeams>(columns)) + " sqrt=2"},
             product,

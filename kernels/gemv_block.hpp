@@ -13,6 +13,7 @@
 
 #include "kernels/gemv_lane.hpp"
 #include "kernels/hip/dependent_launch.hpp"
+#include "kernels/launch.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
@@ -87,13 +88,15 @@ __device__ __forceinline__ float norm_scale(const GemvArgs& a, float* partial) {
   __syncthreads();
   float sums[kTeams];
   GRETA_UNROLL
-  GRETA_UNROLL
   for (int i = 0; i < kTeams; ++i) sums[i] = partial[i];
+  // Counted by ones: a loop that halves its counter is not unrolled, and the sums would lie in memory.
   GRETA_UNROLL
-  for (int width = kTeams / 2; width > 0; width /= 2) {
+  for (int level = 1; level <= tree_depth(kTeams); ++level) {
+    const int width = kTeams >> level;
     GRETA_UNROLL
-    GRETA_UNROLL
-    for (int i = 0; i < width; ++i) sums[i] += sums[i + width];
+    for (int i = 0; i < kTeams / 2; ++i) {
+      if (i < width) sums[i] += sums[i + width];
+    }
   }
   return 1.0f / sqrtf(sums[0] / static_cast<float>(a.K) + a.eps);
 }

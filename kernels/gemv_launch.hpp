@@ -155,8 +155,9 @@ auto with_lanes(std::span<const Projection> projections, F f) {
   if (own && fours_and_sixes) {
     using Four = GemvLane<WeightType::q4_K>;
     using Six = GemvLane<WeightType::q6_K>;
-    return projections[0].w.type == WeightType::q4_K ? lanes.template operator()<Four, Six>()
-                                                     : lanes.template operator()<Six, Four>();
+    // One row a unit: with two rows of two types the registers do not suffice.
+    return projections[0].w.type == WeightType::q4_K ? f.template operator()<Four, Six, 1>()
+                                                     : f.template operator()<Six, Four, 1>();
   }
   return f.template operator()<GemvLaneAny, GemvLaneAny, 1>();
 }
