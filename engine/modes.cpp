@@ -52,6 +52,8 @@ kernels::CacheType cache_type(DType type) {
       return kernels::CacheType::f16;
     case DType::bf16:
       return kernels::CacheType::bf16;
+    case DType::f64:
+      break;
   }
   fail_internal("the KV cache holds no values of type {}", name_of(type));
 }

@@ -62,7 +62,7 @@ struct GemvLane<WeightType::q4_K> {
     using gemv::as_float;
     const int first = (tile + gemv::swizzle(lane * 16)) * 16;
     gemv::PairScales s[R];
-    uint4 q[R];
+    uint4 q[R] = {};  // filled when i % 4 is 0, which g++ does not see
     const gemv::PairPlace place(lane % 4);
     GRETA_UNROLL
     for (int r = 0; r < R; ++r) s[r] = gemv::pair_scales(block[r * kStride], place, lane * 64 < left);
@@ -104,7 +104,7 @@ struct GemvLane<WeightType::q5_K> {
     using gemv::as_float;
     const int first = (tile + gemv::swizzle(lane * 16)) * 16;
     gemv::PairScales s[R];
-    uint4 low_bits[R], high_bits[R];
+    uint4 low_bits[R] = {}, high_bits[R] = {};
     const gemv::PairPlace place(lane % 4);
     float high0[R], high8[R];  // five bits at 4 and 12 would need a place more, so both nibbles come down
     GRETA_UNROLL

@@ -29,7 +29,7 @@ struct TraceComparison {
       arms;  // an arm of A -> the arm of B that it is compared with; absent: the same name
   // What compares two tensors: compare() of probes/compare.hpp, or another that says the same.
   std::function<Metrics(std::span<const float>, std::span<const float>, std::span<const float>)> compare =
-      [](auto a, auto b, auto tolerance) { return probes::compare(a, b, tolerance); };
+      [](auto a, auto b, auto allowed) { return probes::compare(a, b, allowed); };
 };
 
 // A finding a tensor, in A's path order, then those that only B has: `pass` or `fail` with Metrics, or
