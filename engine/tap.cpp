@@ -207,7 +207,7 @@ void TapDelivery::hand_over(const Piece& piece, const std::byte* pinned) {
 
 // One piece is copied while the one before is handed over.
 void TapDelivery::deliver(Section& section) {
-  hip_check(hipStreamWaitEvent(copies_.get(), section.ready.get()), "hipStreamWaitEvent");
+  hip_check(hipStreamWaitEvent(copies_.get(), section.ready.get(), 0), "hipStreamWaitEvent");
   const auto pieces = pieces_of(section);
   const auto start = [&](size_t i) {
     if (proofs_) began_[i % 2].record(copies_.get());

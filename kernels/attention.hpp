@@ -44,9 +44,9 @@ __device__ __forceinline__ float power_of_two(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
-#elif defined(GRETA_HIP_AMD) && defined(__HIP_DEVICE_COMPILE__)
+#elif defined(GRETA_HIP_AMD) && defined(__HIP_DEVICE_COMPILE__) && __has_builtin(__builtin_amdgcn_exp2f)
   return __builtin_amdgcn_exp2f(x);
-#else
+#else  // clang before 17 has no name for AMD's instruction
   return exp2f(x);
 #endif
 }
