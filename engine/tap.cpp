@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "kernels/evidence.hpp"
 
@@ -178,15 +179,20 @@ void TapDelivery::run() {
   }
 }
 
-std::vector<TapDelivery::Piece> TapDelivery::pieces_of(Section& section) const {
-  const size_t most = pinned_[0].size();
+std::vector<TapDelivery::Piece> TapDelivery::pieces_of(std::vector<Item>& items,
+                                                       std::span<const std::byte> ring, size_t most) {
+  const auto in_ring = [&](const std::byte* p) {
+    return !std::less<>()(p, ring.data()) && std::less<>()(p, ring.data() + ring.size());
+  };
   std::vector<Piece> pieces;
-  for (Item& item : section.items) {
+  for (Item& item : items) {
     for (size_t at = 0; at < item.tensor->bytes();) {
       const std::byte* const data = item.data + at;
       Piece* piece = pieces.empty() ? nullptr : &pieces.back();
-      const bool beside = piece && data >= piece->data + piece->bytes &&
-                          data < piece->data + piece->bytes + 256 && data + 1 <= piece->data + most;
+      const bool beside = piece &&
+                          (in_ring(data) ? in_ring(piece->data) : piece->parts.back().item == &item) &&
+                          data >= piece->data + piece->bytes && data < piece->data + piece->bytes + 256 &&
+                          data + 1 <= piece->data + most;
       if (!beside) piece = &pieces.emplace_back(Piece{data, 0, {}});
       const auto in_piece = static_cast<size_t>(data - piece->data);
       const size_t bytes = std::min(item.tensor->bytes() - at, most - in_piece);
@@ -208,7 +214,7 @@ void TapDelivery::hand_over(const Piece& piece, const std::byte* pinned) {
 // One piece is copied while the one before is handed over.
 void TapDelivery::deliver(Section& section) {
   hip_check(hipStreamWaitEvent(copies_.get(), section.ready.get(), 0), "hipStreamWaitEvent");
-  const auto pieces = pieces_of(section);
+  const auto pieces = pieces_of(section.items, {ring_.data(), ring_.size()}, pinned_[0].size());
   const auto start = [&](size_t i) {
     if (proofs_) began_[i % 2].record(copies_.get());
     hip_check(hipMemcpyAsync(pinned_[i % 2].data(), pieces[i].data, pieces[i].bytes, hipMemcpyDeviceToHost,

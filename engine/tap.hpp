@@ -11,6 +11,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -53,18 +54,11 @@ class TapDelivery {
   // After an error of the caller's: waits until nothing is in flight; the rest is not delivered.
   void abandon() noexcept;
 
- private:
+  // What is copied and how; public for its test.
   struct Item {
     TapRecord record;
     std::shared_ptr<Tensor> tensor;
     const std::byte* data;
-  };
-  struct Section {
-    int64_t offset = 0, bytes = 0, taken = 0;
-    bool delivered = false;
-    kernels::Event ready;
-    size_t number = 0;  // of the call
-    std::vector<Item> items;
   };
   // So many bytes from `data` on, in one copy: parts of items that lie side by side.
   struct Part {
@@ -76,10 +70,21 @@ class TapDelivery {
     size_t bytes;
     std::vector<Part> parts;
   };
+  // Copies of at most `most` bytes. Only what lies in the ring is joined: the runtime refuses a copy that
+  // reaches from one allocation into another, and two of them (caches) may lie side by side.
+  static std::vector<Piece> pieces_of(std::vector<Item>& items, std::span<const std::byte> ring, size_t most);
+
+ private:
+  struct Section {
+    int64_t offset = 0, bytes = 0, taken = 0;
+    bool delivered = false;
+    kernels::Event ready;
+    size_t number = 0;  // of the call
+    std::vector<Item> items;
+  };
 
   void run();
   void deliver(Section& section);
-  std::vector<Piece> pieces_of(Section& section) const;
   void fetch_checksums(Section& section);
   void hand_over(const Piece& piece, const std::byte* pinned);
   void fail(std::exception_ptr failure) noexcept;

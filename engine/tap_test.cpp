@@ -50,6 +50,32 @@ bool all_bytes_are(const Tensor& tensor, int value) {
                      [&](std::byte b) { return b == static_cast<std::byte>(value); });
 }
 
+// Two caches of one size lie side by side on a card, and no copy may reach from one into the other; what lies
+// in the ring goes in one.
+TEST(TapPieces, OnlyTheRingIsCopiedAcrossTensors) {
+  std::vector<std::byte> memory(4096);
+  const auto item = [&](size_t at, int64_t bytes) {
+    return TapDelivery::Item{
+        {}, std::make_shared<Tensor>(DType::f32, std::vector<int64_t>{bytes / 4}), memory.data() + at};
+  };
+  const auto extents = [&](std::vector<TapDelivery::Item> items, std::span<const std::byte> ring,
+                           size_t most) {
+    std::vector<std::pair<size_t, size_t>> out;
+    for (const auto& piece : TapDelivery::pieces_of(items, ring, most))
+      out.emplace_back(piece.data - memory.data(), piece.bytes);
+    return out;
+  };
+  using Extents = std::vector<std::pair<size_t, size_t>>;
+  const std::span<const std::byte> none, all = memory, front = all.first(1024);
+  EXPECT_EQ(extents({item(0, 512), item(512, 512)}, none, 4096), (Extents{{0, 512}, {512, 512}}));
+  EXPECT_EQ(extents({item(0, 512), item(512, 512)}, all, 4096), (Extents{{0, 1024}}));
+  EXPECT_EQ(extents({item(0, 500), item(512, 512)}, all, 4096), (Extents{{0, 1024}}));  // with the gap
+  EXPECT_EQ(extents({item(512, 512), item(1024, 512)}, front, 4096), (Extents{{512, 512}, {1024, 512}}));
+  EXPECT_EQ(extents({item(1024, 512), item(0, 512)}, front, 4096), (Extents{{1024, 512}, {0, 512}}));
+  EXPECT_EQ(extents({item(0, 2048)}, none, 1024),
+            (Extents{{0, 1024}, {1024, 1024}}));  // no larger than pinned
+}
+
 // Three times as much as the ring holds: sections wait, wrap round and are used again, and each arrives as it
 // was, in order. Even sections are filled, odd ones read the one before.
 TEST_F(TapDeliveryTest, SectionsArriveInOrderAndWholeWhenTheRingGoesRound) {

@@ -82,7 +82,8 @@ const LoadedWeight* Weights::load(const GgufFile& file, const std::string& name,
     fail_input("{}: tensor {} holds NaN or infinite weights; the file is damaged", file.path(), name);
   auto loaded = std::make_unique<LoadedWeight>();
   loaded->name = name;
-  loaded->storage = kernels::DeviceBuffer<std::byte>(tensor.data.size());
+  // Kernels read whole words of 16 bytes, the last one too.
+  loaded->storage = kernels::DeviceBuffer<std::byte>((tensor.data.size() + 15) / 16 * 16);
   kernels::hip_check(
       hipMemcpy(loaded->storage.data(), tensor.data.data(), tensor.data.size(), hipMemcpyHostToDevice),
       "hipMemcpy of weights");

@@ -163,7 +163,8 @@ class Planter {
         if (finding->status == Status::pass || cell.detected) continue;
         cell.detected = true;
         cell.first = finding->stage;
-        cell.localised = finding->status == Status::fail && struck(fault, *finding);
+        cell.localised = finding->status == Status::fail &&
+                         (struck(fault, *finding) || of_another_prefill(fault, *finding));
       }
       if (place.first != "weights" || fault.cause->breaks_weights()) out.cells.push_back(std::move(cell));
     }
@@ -181,6 +182,13 @@ class Planter {
     const int64_t start = decode >= 0 ? tokens - 1 + decode : 0;
     const int64_t rows = decode >= 0 ? 1 : finding.phase == "prefill" ? tokens : tokens - 1;
     return strikes_.contains({finding.stage, start, rows});
+  }
+
+  // A race has another outcome each time. A decode call's cache was written by a prefill that raced once
+  // more, so where the call's own one row did not race, its cache is the first to differ.
+  static bool of_another_prefill(const Fault& fault, const Finding& finding) {
+    return fault.is("barrier") && decode_index(finding.phase) >= 0 &&
+           (finding.stage == "k_cache" || finding.stage == "v_cache");
   }
 
   // A wrong weight is seen in the weight itself, and in the stages that multiply with it.

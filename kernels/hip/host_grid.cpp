@@ -91,7 +91,7 @@ void Grid::run_blocks(Work& work) {
       if (!failure.empty()) break;
     }
   } catch (const std::exception& error) {  // no memory for stacks, too much shared memory
-    failure = std::string("kernel ") + work.launch.kernel + ": " + error.what();
+    failure = "kernel " + work.launch.kernel + ": " + error.what();
   }
   work.next.store(work.blocks, std::memory_order_relaxed);
   std::lock_guard lock(work.failure_mutex);

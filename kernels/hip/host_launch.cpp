@@ -43,7 +43,7 @@ void enqueue(hipStream_t stream, Launch launch) {
     std::string failure = device.grid.run(launch);
     std::string damage = device.memory.damage();
     if (!failure.empty() || damage.empty()) return failure;
-    return std::string("kernel ") + launch.kernel + ": " + damage;
+    return "kernel " + launch.kernel + ": " + damage;
   };
   if (!device.push(stream, {work, {}})) {
     device.report(hipErrorInvalidHandle, "launch of kernel " + kernel + ": the stream does not exist");

@@ -11,7 +11,7 @@
 namespace greta::kernels::host {
 
 struct Launch {
-  const char* kernel = "";  // as written at the launch
+  std::string kernel;  // as written at the launch; a copy, since the launch may outlive the caller's
   dim3 grid, block;
   size_t shared_bytes = 0;
   int wave = 64;
