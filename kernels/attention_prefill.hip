@@ -14,7 +14,7 @@
 
 #include "kernels/attention.hpp"
 #include "kernels/attention_rows.hpp"
-#include "kernels/hip/wave_group.hpp"
+#include "kernels/hip/wave_group_double.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
@@ -40,8 +40,8 @@ constexpr int kCardWave = 64;
 #else
 constexpr int kCardWave = wave_size();
 #endif
-// Groups of waves take 64 keys at a time; a wave alone 32 (AMD's of the largest heads 16), which leaves it
-// registers enough.
+// Two groups of waves take 128 keys at a time, one takes 64, so that two blocks fit a multiprocessor; a wave
+// alone 32 (AMD's of the largest heads 16), which leaves it registers enough.
 constexpr bool in_groups(int dims, int waves) {
   return kWaveGroups && dims <= 128 && waves % kGroupWaves == 0;
 }
@@ -49,7 +49,7 @@ constexpr int keys_of_tile(int dims, int waves) {
 #if defined(GRETA_HIP_AMD)
   if (dims > 128) return 16;
 #endif
-  return in_groups(dims, waves) ? 64 : 32;
+  return !in_groups(dims, waves) ? 32 : waves > kGroupWaves ? 128 : 64;
 }
 // Blocks that a multiprocessor of a card has to have registers for.
 constexpr int resident_blocks(int dims, int waves) { return in_groups(dims, waves) ? kWideWaves / waves : 1; }
@@ -236,7 +236,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
       GRETA_UNROLL
       for (int k = 0; k < kDimTiles; ++k) {
         if constexpr (kGroups) {
-          group_product_by_rows<O>(scores, query[k], keys(j), kKeys, 0, k * kTile, k > 0);
+          group_product_by_rows<O, kKeyTiles>(scores, query[k], keys(j), kKeys, k * kTile, k > 0);
         } else {
           wave_product_by_rows<O, kKeyTiles>(scores, query[k], keys(j), kKeys, 0, k * kTile, k > 0);
         }
@@ -254,10 +254,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
     GRETA_UNROLL
     for (int k = 0; k < kKeyTiles; ++k) {
       if constexpr (kGroups) {
-        GRETA_UNROLL
-        for (int d = 0; d < DIMS; d += kPanel) {
-          group_product_by_columns<O>(outs + d / kTile, p[k], values(j), kKeys, k * kTile, d, true);
-        }
+        group_product_by_columns<O, kDimTiles>(outs, p[k], values(j), kKeys, k * kTile);
       } else {
         wave_product_by_columns<O, kDimTiles>(outs, p[k], values(j), kKeys, k * kTile, 0, true);
       }
