@@ -16,22 +16,26 @@
 
 #include "kernels/attention.hpp"
 #include "kernels/hip/dependent_launch.hpp"
+#include "kernels/hip/last_block.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
-constexpr int kThreads = 256;  // of a block
-// Blocks of a multiprocessor, which then is full; waves a SIMD where AMD's compiler asks.
-constexpr int kResident = 2;
-constexpr int kLeast = 64;  // keys that are worth a part
-// Runs in the ring, and keys of a lane in one run of 16-bit values; AMD and the host have room for less.
+// Threads of a block, and blocks of a multiprocessor, which then is full; AMD's compiler takes waves a SIMD.
 #if defined(GRETA_HIP_NVIDIA)
-constexpr int kRing = 3, kAheadNarrow = 4;
+constexpr int kThreads = 512, kResident = 1;
 #else
-constexpr int kRing = 2, kAheadNarrow = 2;
+constexpr int kThreads = 256, kResident = 2;
+#endif
+constexpr int kLeast = 64;  // keys that are worth a part
+// Runs in the ring, of which AMD and the host have room for two, and keys of a lane in one run.
+#if defined(GRETA_HIP_NVIDIA)
+constexpr int kRing = 4;
+#else
+constexpr int kRing = 2;
 #endif
 template <CacheType C>
-constexpr int kAhead = C == CacheType::f32 ? kAheadNarrow / 2 : kAheadNarrow;
+constexpr int kAhead = C == CacheType::f32 ? 1 : 2;
 constexpr int kRun = 8;  // dims of a lane
 constexpr int kMinWave = 32;
 
@@ -202,10 +206,9 @@ __global__ void __launch_bounds__(kThreads, kResident)
   GRETA_SHARED(HeadValues<HEADS>, p, kCount * kThreads / LANES);  // [wave][key of the run]
   GRETA_SHARED(float, maxima, kMaxWaves* HEADS);
   GRETA_SHARED(float, denominators, kMaxWaves* HEADS);
-  GRETA_SHARED(uint32_t, before, 1);
+  GRETA_SHARED(uint32_t, last, 1);
 
   release_successor();
-  wait_for_predecessor();
   const int chunks = (d.group + HEADS - 1) / HEADS;  // of a group, where it has more than HEADS heads
   const int part = static_cast<int>(blockIdx.x) / (d.Hkv * chunks);
   const int work = static_cast<int>(blockIdx.x) % (d.Hkv * chunks), kv = work / chunks;
@@ -230,8 +233,10 @@ __global__ void __launch_bounds__(kThreads, kResident)
   const auto place = [&](int slot, int of_v, int i, int piece) {
     return ring + (((slot * 2 + of_v) * kCount + i) * kPieces + piece) * kThreads + thread;
   };
-  const auto fetch = [&](int run) {  // this lane's pieces of the wave's run
-    const int first = (run * waves + wave) * run_keys + lane / LANES;
+  // Of the wave's run this lane's pieces, but not of key `missing`.
+  const auto fetch = [&](int run, int missing) {
+    const int of_wave = (run * waves + wave) * run_keys, first = of_wave + lane / LANES;
+    if (of_wave >= keys) return copies_commit();  // nobody will read it
     GRETA_UNROLL
     for (int of_v = 0; of_v < 2; ++of_v) {
       GRETA_UNROLL
@@ -241,8 +246,10 @@ __global__ void __launch_bounds__(kThreads, kResident)
         GRETA_UNROLL
         for (int piece = 0; piece < kPieces; ++piece) {
           const int dim = dim_of(piece * kPieceDims);
-          copy_piece(reinterpret_cast<half_bits*>(place(run % kRing, of_v, i, piece)), from + dim,
-                     t < keys && dim < d.Dh);
+          const bool there = t < keys && dim < d.Dh;
+          if (t != missing) {
+            copy_piece(reinterpret_cast<half_bits*>(place(run % kRing, of_v, i, piece)), from + dim, there);
+          }
         }
       }
     }
@@ -255,7 +262,25 @@ __global__ void __launch_bounds__(kThreads, kResident)
     bits.to_f32(values);
   };
 
-  for (int run = 0; run < kRing - 1; ++run) fetch(run);
+  // Ahead of the wait all keys but the newest, which the kernel ahead may be writing.
+  const int newest = T - 1 - t0;
+  GRETA_UNROLL
+  for (int run = 0; run < kRing - 1; ++run) fetch(run, newest);
+  wait_for_predecessor();
+  if (newest < keys && newest < (kRing - 1) * waves * run_keys) {
+    const int run = newest / (waves * run_keys), in_wave = newest - (run * waves + wave) * run_keys;
+    const int i = in_wave / groups;
+    if (in_wave >= 0 && in_wave < run_keys && in_wave % groups == lane / LANES) {
+      for (int of_v = 0; of_v < 2; ++of_v) {
+        const Stored* const from = (of_v ? v_cache : k_cache) + base + newest * stride;
+        for (int piece = 0; piece < kPieces; ++piece) {
+          const int dim = dim_of(piece * kPieceDims);
+          *place(run, of_v, i, piece) =
+              dim < d.Dh ? *reinterpret_cast<const uint4*>(from + dim) : make_uint4(0, 0, 0, 0);
+        }
+      }
+    }
+  }
   float q[HEADS][kRun], sums[HEADS][kRun] = {};
   GRETA_UNROLL
   for (int h = 0; h < HEADS; ++h) {
@@ -268,7 +293,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   Running running;
   HeadValues<HEADS>* const run_p = p + wave * run_keys;
   for (int run = 0; (run * waves + wave) * run_keys < keys; ++run) {
-    fetch(run + kRing - 1);
+    fetch(run + kRing - 1, -1);
     copies_wait<kRing - 1>();  // this run's; no other lane's pieces are read, so no barrier
     float scores[kCount];
     GRETA_UNROLL
@@ -353,13 +378,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
       d.stats[static_cast<int64_t>(h0 + h) * d.most + part] = make_float2(largest, denominator);
   }
 
-  __threadfence();  // what this thread wrote, before the block counts as done
-  __syncthreads();
-  if (thread == 0) before[0] = atomicAdd(d.done + work, 1u);
-  __syncthreads();
-  if (before[0] + 1 != static_cast<uint32_t>(parts.count)) return;
-  __threadfence();  // what the others wrote, after they counted
-  if (thread == 0) d.done[work] = 0;
+  if (!is_last_block(d.done + work, static_cast<uint32_t>(parts.count), last)) return;
   join<HEADS>(d, parts.count, h0, heads, ring);
 }
 

@@ -102,10 +102,31 @@ __device__ __forceinline__ void load_tile(const Prefill& c, const void* cache, i
   }
 }
 
+// Four neighbours of a row in one access: with waves of 32 a lane has two neighbours of one piece of 8
+// columns and two of the next, so even lanes take the former piece's and odd lanes the latter's, and
+// neighbouring lanes exchange a pair.
+__device__ __forceinline__ int fours_column() { return lane_id() % 2 * 8 + lane_id() % 4 / 2 * 4; }
+
 // Columns k0 … k0 + 15 of 16 rows of q, rounded; zeros beyond S and Dh.
 template <Operand O>
 __device__ __forceinline__ PairsA query_pairs(const Prefill& c, int row0, int h, int k0) {
   PairsA a{};
+  if (wave_size() == 32) {
+    const bool odd = lane_id() % 2 != 0;
+    GRETA_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const int s = row0 + a_cell(lane_id(), 2 * half).row, d = k0 + fours_column();
+      float4 four = make_float4(0, 0, 0, 0);
+      if (s < c.S && d < c.Dh) {
+        four = *reinterpret_cast<const float4*>(c.q + (static_cast<int64_t>(s) * c.H + h) * c.Dh + d);
+      }
+      const uint32_t first = rounded_pair<O>(four.x, four.y), second = rounded_pair<O>(four.z, four.w);
+      const uint32_t other = wave_shuffle_xor(odd ? first : second, 1);
+      a.x[half] = odd ? other : first;
+      a.x[2 + half] = odd ? second : other;
+    }
+    return a;
+  }
   GRETA_UNROLL
   for (int r = 0; r < fragment_elements(); r += 2) {
     const FragmentCell cell = a_cell(lane_id(), r);
@@ -117,6 +138,36 @@ __device__ __forceinline__ PairsA query_pairs(const Prefill& c, int row0, int h,
     a.x[r / 2] = rounded_pair<O>(pair.x, pair.y);
   }
   return a;
+}
+
+// 16 rows of the output, columns d0 … d0 + 15, each row times its factor.
+__device__ __forceinline__ void store_rows(const Prefill& c, int row0, int h, int d0, const FragmentAcc& sums,
+                                           const float (&factor)[kLaneRowStorage]) {
+  if (wave_size() == 32) {
+    const bool odd = lane_id() % 2 != 0;
+    GRETA_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const float f = factor[half];
+      const float2 near = make_float2(sums.x[2 * half] * f, sums.x[2 * half + 1] * f),
+                   far = make_float2(sums.x[4 + 2 * half] * f, sums.x[5 + 2 * half] * f);
+      const float2 other =
+          make_float2(wave_shuffle_xor(odd ? near.x : far.x, 1), wave_shuffle_xor(odd ? near.y : far.y, 1));
+      const int s = row0 + acc_cell(lane_id(), 2 * half).row, d = d0 + fours_column();
+      if (s < c.S && d < c.Dh) {
+        *reinterpret_cast<float4*>(c.out + (static_cast<int64_t>(s) * c.H + h) * c.Dh + d) =
+            odd ? make_float4(other.x, other.y, far.x, far.y) : make_float4(near.x, near.y, other.x, other.y);
+      }
+    }
+    return;
+  }
+  GRETA_UNROLL
+  for (int r = 0; r < fragment_elements(); ++r) {
+    const FragmentCell cell = acc_cell(lane_id(), r);
+    const int s = row0 + cell.row, d = d0 + cell.column;
+    if (s < c.S && d < c.Dh) {
+      c.out[(static_cast<int64_t>(s) * c.H + h) * c.Dh + d] = sums.x[r] * factor[lane_row_of(r)];
+    }
+  }
 }
 
 // The running softmax of a wave's 16 rows.
@@ -212,7 +263,6 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
     copies_wait<kRing - 2>();
     shared_written();
     __syncthreads();  // tiles of this step are there, those of the step before are free
-    fetch(step);
   };
 
   PairsA query[kKept ? kDimTiles : 1], p[kKeyTiles];
@@ -273,6 +323,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
   };
 
   begin_step(0);
+  fetch(0);
   GRETA_UNROLL
   for (int t = 0; t < kKeyTiles; ++t) scores[t].fill(0);
   group_hold(scores);
@@ -290,6 +341,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
     group_begin();
     multiply_keys(j);
     multiply_values(j - 1);
+    fetch(j);  // while the unit works
     group_wait<1>();
     group_hold(scores);
     softmax(j);
@@ -309,16 +361,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
   GRETA_UNROLL
   for (int i = 0; i < lane_rows(wave_size()); ++i) running.sum[i] = 1.0f / row_sum(running.sum[i]);
   GRETA_UNROLL
-  for (int t = 0; t < kDimTiles; ++t) {
-    GRETA_UNROLL
-    for (int r = 0; r < fragment_elements(); ++r) {
-      const FragmentCell cell = acc_cell(lane_id(), r);
-      const int s = row0 + cell.row, d = t * kTile + cell.column;
-      if (s < c.S && d < c.Dh) {
-        c.out[(static_cast<int64_t>(s) * c.H + h) * c.Dh + d] = outs[t].x[r] * running.sum[lane_row_of(r)];
-      }
-    }
-  }
+  for (int t = 0; t < kDimTiles; ++t) store_rows(c, row0, h, t * kTile, outs[t], running.sum);
 }
 
 struct Launched {
