@@ -28,14 +28,17 @@ constexpr int kThreads = 512, kResident = 1;
 constexpr int kThreads = 256, kResident = 2;
 #endif
 constexpr int kLeast = 64;  // keys that are worth a part
-// Runs in the ring, of which AMD and the host have room for two, and keys of a lane in one run.
+// Runs in the ring, and keys of a lane in one run; AMD and the host have room for less. A deeper ring leaves
+// more work behind the last byte's arrival.
 #if defined(GRETA_HIP_NVIDIA)
-constexpr int kRing = 4;
+constexpr int kRing = 3;
+template <CacheType C>
+constexpr int kAhead = C == CacheType::f32 ? 2 : 4;
 #else
 constexpr int kRing = 2;
-#endif
 template <CacheType C>
 constexpr int kAhead = C == CacheType::f32 ? 1 : 2;
+#endif
 constexpr int kRun = 8;  // dims of a lane
 constexpr int kMinWave = 32;
 
@@ -209,10 +212,10 @@ __global__ void __launch_bounds__(kThreads, kResident)
   GRETA_SHARED(uint32_t, last, 1);
 
   release_successor();
-  const int chunks = (d.group + HEADS - 1) / HEADS;  // of a group, where it has more than HEADS heads
-  const int part = static_cast<int>(blockIdx.x) / (d.Hkv * chunks);
-  const int work = static_cast<int>(blockIdx.x) % (d.Hkv * chunks), kv = work / chunks;
-  const int h0 = kv * d.group + work % chunks * HEADS, left = d.group - work % chunks * HEADS;
+  // The grid: chunks of a group of heads (where it has more than HEADS), key heads, parts.
+  const int chunk = static_cast<int>(blockIdx.x), kv = static_cast<int>(blockIdx.y);
+  const int part = static_cast<int>(blockIdx.z), set = kv * static_cast<int>(gridDim.x) + chunk;
+  const int h0 = kv * d.group + chunk * HEADS, left = d.group - chunk * HEADS;
   const int heads = left < HEADS ? left : HEADS;
   const int past = d.positions[0], T = past < 0 ? 1 : past < d.capacity ? past + 1 : d.capacity;
   const Cut parts = cut(T, d.most);
@@ -228,55 +231,63 @@ __global__ void __launch_bounds__(kThreads, kResident)
   const auto dim_of = [&](int j) {
     return (j / kPieceDims * LANES + lane % LANES) * kPieceDims + j % kPieceDims;
   };
-  const int64_t stride = static_cast<int64_t>(d.Hkv) * d.Dh;
-  const int64_t base = t0 * stride + static_cast<int64_t>(kv) * d.Dh;
+  bool has_piece[kPieces];
+  GRETA_UNROLL
+  for (int piece = 0; piece < kPieces; ++piece) has_piece[piece] = dim_of(piece * kPieceDims) < d.Dh;
+  const int64_t stride = static_cast<int64_t>(d.Hkv) * d.Dh, all_waves = waves * run_keys * stride;
+  const int first = wave * run_keys + lane / LANES;  // the lane's first key
+  const int64_t base = (t0 + first) * stride + static_cast<int64_t>(kv) * d.Dh + dim_of(0);
   const auto place = [&](int slot, int of_v, int i, int piece) {
     return ring + (((slot * 2 + of_v) * kCount + i) * kPieces + piece) * kThreads + thread;
   };
-  // Of the wave's run this lane's pieces, but not of key `missing`.
-  const auto fetch = [&](int run, int missing) {
-    const int of_wave = (run * waves + wave) * run_keys, first = of_wave + lane / LANES;
-    if (of_wave >= keys) return copies_commit();  // nobody will read it
-    GRETA_UNROLL
-    for (int of_v = 0; of_v < 2; ++of_v) {
+  struct {
+    int key, slot;  // of the run that is fetched next
+    const Stored *k, *v;
+  } next{first, 0, k_cache + base, v_cache + base};
+  // The lane's pieces of the wave's next run, but not those of key `missing`; none of a run that lies beyond
+  // the part, since nobody will read it.
+  const auto fetch = [&](int missing) {
+    if (next.key - lane / LANES < keys) {
       GRETA_UNROLL
-      for (int i = 0; i < kCount; ++i) {
-        const int t = first + i * groups;
-        const Stored* const from = (of_v ? v_cache : k_cache) + base + t * stride;
+      for (int of_v = 0; of_v < 2; ++of_v) {
         GRETA_UNROLL
-        for (int piece = 0; piece < kPieces; ++piece) {
-          const int dim = dim_of(piece * kPieceDims);
-          const bool there = t < keys && dim < d.Dh;
-          if (t != missing) {
-            copy_piece(reinterpret_cast<half_bits*>(place(run % kRing, of_v, i, piece)), from + dim, there);
+        for (int i = 0; i < kCount; ++i) {
+          const int t = next.key + i * groups;
+          const Stored* const from = (of_v ? next.v : next.k) + i * groups * stride;
+          GRETA_UNROLL
+          for (int piece = 0; piece < kPieces; ++piece) {
+            if (t != missing) {
+              copy_piece(reinterpret_cast<half_bits*>(place(next.slot, of_v, i, piece)),
+                         from + piece * LANES * kPieceDims, t < keys && has_piece[piece]);
+            }
           }
         }
       }
     }
     copies_commit();
+    next.key += waves * run_keys, next.k += all_waves, next.v += all_waves;
+    next.slot = next.slot + 1 < kRing ? next.slot + 1 : 0;
   };
-  const auto read = [&](int run, int of_v, int i, float(&values)[kRun]) {
+  const auto read = [&](int slot, int of_v, int i, float(&values)[kRun]) {
     CacheRun<C> bits;
     GRETA_UNROLL
-    for (int piece = 0; piece < kPieces; ++piece) bits.bits[piece] = *place(run % kRing, of_v, i, piece);
+    for (int piece = 0; piece < kPieces; ++piece) bits.bits[piece] = *place(slot, of_v, i, piece);
     bits.to_f32(values);
   };
 
   // Ahead of the wait all keys but the newest, which the kernel ahead may be writing.
   const int newest = T - 1 - t0;
-  GRETA_UNROLL
-  for (int run = 0; run < kRing - 1; ++run) fetch(run, newest);
+  for (int run = 0; run < kRing - 1; ++run) fetch(newest);
   wait_for_predecessor();
   if (newest < keys && newest < (kRing - 1) * waves * run_keys) {
-    const int run = newest / (waves * run_keys), in_wave = newest - (run * waves + wave) * run_keys;
-    const int i = in_wave / groups;
-    if (in_wave >= 0 && in_wave < run_keys && in_wave % groups == lane / LANES) {
+    const int slot = newest / (waves * run_keys), i = newest - slot * waves * run_keys - wave * run_keys;
+    if (i >= 0 && i < run_keys && i % groups == lane / LANES) {
       for (int of_v = 0; of_v < 2; ++of_v) {
-        const Stored* const from = (of_v ? v_cache : k_cache) + base + newest * stride;
+        const Stored* const from = (of_v ? v_cache : k_cache) + base + (newest - first) * stride;
         for (int piece = 0; piece < kPieces; ++piece) {
-          const int dim = dim_of(piece * kPieceDims);
-          *place(run, of_v, i, piece) =
-              dim < d.Dh ? *reinterpret_cast<const uint4*>(from + dim) : make_uint4(0, 0, 0, 0);
+          *place(slot, of_v, i / groups, piece) =
+              has_piece[piece] ? *reinterpret_cast<const uint4*>(from + piece * LANES * kPieceDims)
+                               : make_uint4(0, 0, 0, 0);
         }
       }
     }
@@ -285,29 +296,33 @@ __global__ void __launch_bounds__(kThreads, kResident)
   GRETA_UNROLL
   for (int h = 0; h < HEADS; ++h) {
     GRETA_UNROLL
-    for (int i = 0; i < kRun; ++i) {
+    for (int i = 0; i < kRun; i += 4) {
       const int dim = dim_of(i);
-      q[h][i] = h < heads && dim < d.Dh ? d.q[static_cast<int64_t>(h0 + h) * d.Dh + dim] : 0.0f;
+      float4 four = make_float4(0, 0, 0, 0);
+      if (h < heads && dim < d.Dh) {
+        four = *reinterpret_cast<const float4*>(d.q + static_cast<int64_t>(h0 + h) * d.Dh + dim);
+      }
+      q[h][i] = four.x, q[h][i + 1] = four.y, q[h][i + 2] = four.z, q[h][i + 3] = four.w;
     }
   }
   Running running;
   HeadValues<HEADS>* const run_p = p + wave * run_keys;
-  for (int run = 0; (run * waves + wave) * run_keys < keys; ++run) {
-    fetch(run + kRing - 1, -1);
+  int slot = 0;
+  for (int run_key = first; run_key - lane / LANES < keys; run_key += waves * run_keys) {
+    fetch(-1);
     copies_wait<kRing - 1>();  // this run's; no other lane's pieces are read, so no barrier
     float scores[kCount];
     GRETA_UNROLL
     for (int i = 0; i < kCount; ++i) {
       float key[kRun], dots[HEADS] = {};
-      read(run, 0, i, key);
+      read(slot, 0, i, key);
       GRETA_UNROLL
       for (int h = 0; h < HEADS; ++h) {
         GRETA_UNROLL
         for (int j = 0; j < kRun; ++j) dots[h] = fmaf(q[h][j], key[j], dots[h]);
       }
       const float dot = sum_heads<LANES, HEADS>(dots);
-      scores[i] =
-          (run * waves + wave) * run_keys + i * groups + lane / LANES < keys ? d.scale * dot : -INFINITY;
+      scores[i] = run_key + i * groups < keys ? d.scale * dot : -INFINITY;
     }
     const float factor = exponentials<LANES>(scores, running);
     if (lane % kShare == 0) {
@@ -326,7 +341,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
     GRETA_UNROLL
     for (int i = 0; i < kCount; ++i) {
       float value[kRun];
-      read(run, 1, i, value);
+      read(slot, 1, i, value);
       const HeadValues<HEADS> of_key = run_p[i * groups + lane / LANES];
       GRETA_UNROLL
       for (int h = 0; h < HEADS; ++h) {
@@ -335,6 +350,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
       }
     }
     wave_sync();
+    slot = slot + 1 < kRing ? slot + 1 : 0;
   }
 
   copies_wait<0>();
@@ -367,7 +383,9 @@ __global__ void __launch_bounds__(kThreads, kResident)
     const int h = i / fours, column = i % fours * 4;
     float largest = -INFINITY, denominator = 0;
     float4 sum = make_float4(0, 0, 0, 0);
+    GRETA_UNROLL
     for (int w = 0; w < waves; ++w) largest = fmaxf(largest, maxima[w * HEADS + h]);
+    GRETA_UNROLL
     for (int w = 0; w < waves; ++w) {
       const float weight = power_of_two(maxima[w * HEADS + h] - largest);
       sum = fma4(weight, *reinterpret_cast<const float4*>(outs + (w * HEADS + h) * kDims + column), sum);
@@ -378,7 +396,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
       d.stats[static_cast<int64_t>(h0 + h) * d.most + part] = make_float2(largest, denominator);
   }
 
-  if (!is_last_block(d.done + work, static_cast<uint32_t>(parts.count), last)) return;
+  if (!is_last_block(d.done + set, static_cast<uint32_t>(parts.count), last)) return;
   join<HEADS>(d, parts.count, h0, heads, ring);
 }
 
@@ -386,9 +404,10 @@ template <CacheType C, int LANES, int HEADS>
 void launch(const std::string& name, hipStream_t stream, const Decode& d, const void* k_cache,
             const void* v_cache) {
   using Stored = typename CacheValue<C>::Stored;
-  const unsigned grid = grid_for(int64_t{d.most} * d.Hkv * ceil_div(d.group, HEADS), 1, "attention_decode");
+  const dim3 grid(static_cast<unsigned>(ceil_div(d.group, HEADS)), static_cast<unsigned>(d.Hkv),
+                  static_cast<unsigned>(d.most));
   const size_t shared = std::max(kPartShared<C, LANES, HEADS>, join_shared<HEADS>(d.most));
-  launch_dependent(name.c_str(), attention_decode_kernel<C, LANES, HEADS>, dim3(grid), dim3(kThreads), shared,
+  launch_dependent(name.c_str(), attention_decode_kernel<C, LANES, HEADS>, grid, dim3(kThreads), shared,
                    stream, d, static_cast<const Stored*>(k_cache), static_cast<const Stored*>(v_cache));
 }
 

@@ -51,6 +51,10 @@ constexpr int keys_of_tile(int dims, int waves) {
 #endif
   return !in_groups(dims, waves) ? 32 : waves > kGroupWaves ? 128 : 64;
 }
+// Values of q in shared memory, where groups of waves take it from; a wave alone keeps it in registers.
+constexpr int queries_of_tile(int dims, int waves) {
+  return in_groups(dims, waves) ? waves * kTile * dims : 0;
+}
 // Blocks that a multiprocessor of a card has to have registers for.
 constexpr int resident_blocks(int dims, int waves) { return in_groups(dims, waves) ? kWideWaves / waves : 1; }
 
@@ -99,6 +103,27 @@ __device__ __forceinline__ void load_tile(const Prefill& c, const void* cache, i
     rounded.x = rounded_pair<O>(values[0], values[1]), rounded.y = rounded_pair<O>(values[2], values[3]);
     rounded.z = rounded_pair<O>(values[4], values[5]), rounded.w = rounded_pair<O>(values[6], values[7]);
     *reinterpret_cast<uint4*>(tile + tile_at(kKeys, row, column)) = rounded;
+  }
+}
+
+// Rows row0 … of q, rounded, as a tile; zeros beyond S and Dh.
+template <Operand O, int DIMS, int WAVES>
+__device__ __forceinline__ void load_queries(const Prefill& c, int row0, int h, half_bits* tile) {
+  constexpr int kRows = WAVES * kTile, kPieces = DIMS / kPiece, kCardThreads = WAVES * kCardWave;
+  GRETA_UNROLL
+  for (int i = 0; i < kRows * kPieces / kCardThreads; ++i) {
+    const int n = static_cast<int>(threadIdx.x) + i * kCardThreads;
+    const int row = n / kPieces, column = n % kPieces * kPiece, s = row0 + row;
+    float4 low = make_float4(0, 0, 0, 0), high = low;
+    if (s < c.S && column < c.Dh) {
+      const auto* const from =
+          reinterpret_cast<const float4*>(c.q + (static_cast<int64_t>(s) * c.H + h) * c.Dh + column);
+      low = from[0], high = from[1];
+    }
+    uint4 rounded;
+    rounded.x = rounded_pair<O>(low.x, low.y), rounded.y = rounded_pair<O>(low.z, low.w);
+    rounded.z = rounded_pair<O>(high.x, high.y), rounded.w = rounded_pair<O>(high.z, high.w);
+    *reinterpret_cast<uint4*>(tile + tile_at(kRows, row, column)) = rounded;
   }
 }
 
@@ -239,10 +264,10 @@ template <Operand O, int DIMS, int WAVES>
 __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES))
     attention_prefill_kernel(Prefill c) {
   constexpr int kKeys = keys_of_tile(DIMS, WAVES), kKeyTiles = kKeys / kTile, kDimTiles = DIMS / kTile;
-  constexpr int kValues = kKeys * DIMS;  // of a tile
-  constexpr bool kKept = DIMS <= 128;    // q stays in registers
-  constexpr bool kGroups = in_groups(DIMS, WAVES);
-  GRETA_DYNAMIC_SHARED(half_bits, ring);
+  constexpr int kValues = kKeys * DIMS;                                              // of a tile
+  constexpr bool kGroups = in_groups(DIMS, WAVES), kKept = !kGroups && DIMS <= 128;  // q in registers
+  GRETA_DYNAMIC_SHARED(half_bits, queries);
+  half_bits* const ring = queries + queries_of_tile(DIMS, WAVES);
 
   const int tiles = (c.S + WAVES * kTile - 1) / (WAVES * kTile);
   const int tile = tiles - 1 - static_cast<int>(blockIdx.x) / c.H, h = static_cast<int>(blockIdx.x) % c.H;
@@ -259,7 +284,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
     if (v >= 0 && v < steps) load_tile<O, DIMS, WAVES>(c, c.v_cache, kv, v * kKeys, T, values(v));
     copies_commit();
   };
-  const auto begin_step = [&](int step) {
+  const auto begin_step = [&] {
     copies_wait<kRing - 2>();
     shared_written();
     __syncthreads();  // tiles of this step are there, those of the step before are free
@@ -270,6 +295,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
   Running running;
   float factor[kLaneRowStorage];
   for (int step = 1 - kRing; step < 0; ++step) fetch(step);
+  if constexpr (kGroups) load_queries<O, DIMS, WAVES>(c, tile * WAVES * kTile, h, queries);
   if constexpr (kKept) {
     GRETA_UNROLL
     for (int k = 0; k < kDimTiles; ++k) query[k] = query_pairs<O>(c, row0, h, k * kTile);
@@ -282,14 +308,17 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
   }
 
   const auto multiply_keys = [&](int j) {
-    if constexpr (kKept) {
+    if constexpr (kGroups) {
       GRETA_UNROLL
       for (int k = 0; k < kDimTiles; ++k) {
-        if constexpr (kGroups) {
-          group_product_by_rows<O, kKeyTiles>(scores, query[k], keys(j), kKeys, k * kTile, k > 0);
-        } else {
-          wave_product_by_rows<O, kKeyTiles>(scores, query[k], keys(j), kKeys, 0, k * kTile, k > 0);
-        }
+        group_product_of_tiles<O, kKeyTiles>(scores, queries, WAVES * kTile,
+                                             wave_id() / kGroupWaves * kGroupWaves * kTile, keys(j), kKeys,
+                                             k * kTile, k > 0);
+      }
+    } else if constexpr (kKept) {
+      GRETA_UNROLL
+      for (int k = 0; k < kDimTiles; ++k) {
+        wave_product_by_rows<O, kKeyTiles>(scores, query[k], keys(j), kKeys, 0, k * kTile, k > 0);
       }
     } else {
       GRETA_NO_UNROLL
@@ -304,7 +333,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
     GRETA_UNROLL
     for (int k = 0; k < kKeyTiles; ++k) {
       if constexpr (kGroups) {
-        group_product_by_columns<O, kDimTiles>(outs, p[k], values(j), kKeys, k * kTile);
+        group_product_of_columns<O, kDimTiles>(outs, p[k], values(j), kKeys, k * kTile);
       } else {
         wave_product_by_columns<O, kDimTiles>(outs, p[k], values(j), kKeys, k * kTile, 0, true);
       }
@@ -322,7 +351,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
     group_hold(p);
   };
 
-  begin_step(0);
+  begin_step();
   fetch(0);
   GRETA_UNROLL
   for (int t = 0; t < kKeyTiles; ++t) scores[t].fill(0);
@@ -334,7 +363,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
   softmax(0);
   round_exponentials();
   for (int j = 1; j < steps; ++j) {
-    begin_step(j);
+    begin_step();
     group_hold(outs);
     group_hold(scores);
     group_hold(p);
@@ -350,7 +379,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
     rescale(outs, factor);
     round_exponentials();
   }
-  begin_step(steps);
+  begin_step();
   group_hold(outs);
   group_hold(p);
   group_begin();
@@ -372,7 +401,7 @@ struct Launched {
 template <Operand O, int DIMS, int WAVES>
 Launched launch(hipStream_t stream, const Prefill& c) {
   constexpr int kKeys = keys_of_tile(DIMS, WAVES);
-  constexpr size_t kShared = 2 * kRing * kKeys * DIMS * sizeof(half_bits);
+  constexpr size_t kShared = (queries_of_tile(DIMS, WAVES) + 2 * kRing * kKeys * DIMS) * sizeof(half_bits);
   const int wave = wave_size();
   const std::string name = std::string("attention_prefill<operand=") + operand_name(O) +
                            ",cache=" + cache_name(c.type) + ",tile=" + std::to_string(WAVES * kTile) + "x" +
