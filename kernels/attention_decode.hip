@@ -146,7 +146,8 @@ template <int HEADS>
 __device__ __forceinline__ void join(const Decode& d, int count, int h0, int heads, uint4* shared) {
   constexpr int kBatch = 9;  // loads of a thread under way
   const int thread = static_cast<int>(threadIdx.x), H = d.Hkv * d.group, fours = heads * d.Dh / 4;
-  const int slices = kThreads / fours, slice = thread / fours, four = thread % fours;
+  const int slices = kThreads / fours < count ? kThreads / fours : count;
+  const int slice = thread / fours, four = thread % fours;
   float4* const sums = reinterpret_cast<float4*>(shared);              // [slice][four]
   float* const weights = reinterpret_cast<float*>(shared + kThreads);  // [head][part]
   float* const denominators = weights + HEADS * d.most;
@@ -480,10 +481,14 @@ Attested attention_decode(hipStream_t stream, const float* q, const void* k_cach
   const int64_t waves = kThreads / wave, run_keys = ahead * (wave / lanes);
   const int64_t runs = ceil_div(longest_part(capacity, parts), waves * run_keys);
   const int64_t in_part = runs * ahead + tree_depth(wave / lanes) + waves;
-  // p·v: a slice's parts and the slices, of which a full chunk of heads has fewest; the denominator: a lane's
+  // p·v: a slice's parts, then the slices, of which a chunk of few heads has many; the denominator: a lane's
   // parts and the tree.
-  const int64_t slices = kThreads / (heads * Dh / 4);
-  const int64_t join = std::max(ceil_div(parts, slices) + slices, ceil_div(parts, wave) + tree_depth(wave));
+  int64_t join = ceil_div(parts, wave) + tree_depth(wave);
+  for (const int64_t in_chunk : {std::min<int64_t>(d.group, heads), int64_t{d.group % heads}}) {
+    if (in_chunk == 0) continue;
+    const int64_t slices = kThreads / (in_chunk * Dh / 4);
+    join = std::max(join, ceil_div(parts, slices) + std::min(slices, parts));
+  }
   return {name,
           attention_contract("f32", "f32", {kRun + tree_depth(lanes), in_part + join, runs + 2}, "ieee")};
 }
