@@ -4,7 +4,8 @@
 //
 // Tiles of K and V wait in rings of shared memory, copied while earlier ones are multiplied. In step j the
 // scores of tile j and the product of tile j − 1's exponentials with V run together; where the matrix unit
-// works on its own (wave_group.hpp) the exponentials of tile j are computed beside the latter. Heavy blocks
+// works on its own (wave_group.hpp) later tiles are asked for and the exponentials of tile j are computed
+// beside them, and q waits in shared memory too, which leaves registers for 128 keys a step. Heavy blocks
 // (the last rows) start first. A rescaling that multiplies by 1 everywhere in a wave is left out: it would
 // change no bit.
 //
