@@ -21,7 +21,12 @@ float* Workspace::output(Stage stage, int64_t floats) {
 }
 
 float* Workspace::attention_parts(int64_t floats) {
+  const int before = growths;
   grow(parts, floats, growths);
+  if (growths != before) {  // attention_decode asks for zeros, once
+    kernels::hip_check(hipMemset(parts.data(), 0, parts.bytes()), "hipMemset of the workspace");
+    kernels::hip_check(hipDeviceSynchronize(), "hipDeviceSynchronize");
+  }
   return parts.data();
 }
 

@@ -1,12 +1,13 @@
 // Attention of one row, cut along the cache (split-K): a block a part of the keys and the heads that share a
-// key head, then a block a head and 32 or 64 dims, which joins the parts.
+// key head. The block that is the last of its heads to be done joins their parts, in ascending order, so
+// which one it was changes no bit; a counter a set of heads tells, and is set back to 0.
 //
-// 8, 16 or 32 lanes hold a key's dims, 8 each, so a wave reads whole rows. A wave goes over its keys of the
-// part in runs with a running maximum of its own; a lane copies what it will read itself to a ring in shared
-// memory, so that several runs are under way without a register. The heads of a group share each load; their
-// scores are summed over the lanes by exchanging halves (4 heads: 5 shuffles a key instead of 16). Parts are
-// as long whatever the capacity, so the capacity changes no bit; blocks of parts beyond the position return
-// at once. Costs T · Dh · 2 values read once for all heads of a group, 4 · Dh FLOP a key and head, heads · Dh
+// As many parts as fill the card once, of equal length, so the work ends everywhere at once; the capacity
+// changes no bit. 8, 16 or 32 lanes hold a key's dims, 8 each, so a wave reads whole rows. A wave goes over
+// its keys of the part in runs with a running maximum of its own; a lane copies what it will read itself to a
+// ring in shared memory, so that several runs are under way without a register. The heads of a group share
+// each load; their scores are summed over the lanes by exchanging halves (4 heads: 5 shuffles a key instead
+// of 16). Costs T · Dh · 2 values read once for all heads of a group, 4 · Dh FLOP a key and head, heads · Dh
 // floats a part written and read again.
 //
 // chain: 8 fused multiply-adds a lane and the tree. sum: a lane's runs, the lanes and waves of a block, the
@@ -14,28 +15,31 @@
 #include <algorithm>
 
 #include "kernels/attention.hpp"
+#include "kernels/hip/dependent_launch.hpp"
+#include "kernels/hip/last_block.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
-constexpr int kPart = 256;     // keys of a part
-constexpr int kThreads = 128;  // of a block of the first kernel
-// What the registers have to suffice for: blocks a multiprocessor on NVIDIA, waves a SIMD on AMD.
-#if defined(GRETA_HIP_AMD)
-constexpr int kPartBlocks = 2;
+// Threads of a block, and blocks of a multiprocessor, which then is full; AMD's compiler takes waves a SIMD.
+#if defined(GRETA_HIP_NVIDIA)
+constexpr int kThreads = 512, kResident = 1;
 #else
-constexpr int kPartBlocks = 4;
+constexpr int kThreads = 256, kResident = 2;
 #endif
-// Keys of a lane in one run, and runs in the ring, of which AMD and the host have room for two.
-template <CacheType C>
-constexpr int kAhead = C == CacheType::f32 ? 2 : 4;
+constexpr int kLeast = 64;  // keys that are worth a part
+// Runs in the ring, and keys of a lane in one run; AMD and the host have room for less. A deeper ring leaves
+// more work behind the last byte's arrival.
 #if defined(GRETA_HIP_NVIDIA)
 constexpr int kRing = 3;
+template <CacheType C>
+constexpr int kAhead = C == CacheType::f32 ? 2 : 4;
 #else
 constexpr int kRing = 2;
+template <CacheType C>
+constexpr int kAhead = C == CacheType::f32 ? 1 : 2;
 #endif
-constexpr int kRun = 8;        // dims of a lane
-constexpr int kJoinWaves = 8;  // of a block of the second kernel
+constexpr int kRun = 8;  // dims of a lane
 constexpr int kMinWave = 32;
 
 struct Decode {
@@ -43,9 +47,23 @@ struct Decode {
   const int32_t* positions;
   int Hkv, group, Dh;  // group: heads that share a key head
   float scale;
-  float2* stats;  // [parts, H]: maximum (of the scores times log2 e), sum
-  float* outs;    // [parts, H, Dh], before the division
+  int capacity;
+  int most;        // parts
+  uint32_t* done;  // [Hkv, chunks]: parts that are done; 0 between launches
+  float2* stats;   // [H, most]: maximum (of the scores times log2 e), sum
+  float* outs;     // [most, H, Dh], before the division
+  float* out;      // [H, Dh]
 };
+
+// How T keys are cut: all parts but the last are `keys` long.
+struct Cut {
+  int count, keys;
+};
+__host__ __device__ __forceinline__ Cut cut(int T, int most) {
+  const int wanted = (T - 1) / kLeast + 1, count = wanted < most ? wanted : most;
+  const int keys = (T - 1) / count + 1;
+  return {(T - 1) / keys + 1, keys};
+}
 
 // Exchanges a and b where `swap` is all ones (0: leaves them). Written in bits: a choice between two elements
 // of an array becomes a choice of addresses, and the array lands in memory.
@@ -81,7 +99,8 @@ struct alignas(HEADS * sizeof(float)) HeadValues {
   float x[HEADS];
 };
 
-// A lane's running softmax of its head; alike in all lanes of that head.
+// A lane's running softmax of its head: the maximum alike in all lanes of that head, the sum of the lane's
+// own keys.
 struct Running {
   float maximum = -INFINITY, sum = 0;
 };
@@ -102,22 +121,87 @@ __device__ __forceinline__ float exponentials(float (&scores)[AHEAD], Running& r
     scores[i] = power_of_two(scores[i] - shift);
     sum += scores[i];
   }
-  for (int mask = LANES; mask < wave_size(); mask *= 2) sum += wave_shuffle_xor(sum, mask);
   const float factor = power_of_two(running.maximum - shift);
   running.sum = fmaf(running.sum, factor, sum);
   running.maximum = largest;
   return factor;
 }
 
-// Of a block: the ring of runs, or, when it has been read, the waves' sums.
+// Of a block: the ring of runs, or, when it has been read, the waves' sums; at last what the join needs.
 template <CacheType C, int LANES, int HEADS>
 constexpr size_t kPartShared = std::max(kRing * 2 * kAhead<C> * kThreads * sizeof(CacheRun<C>),
                                         kThreads / kMinWave * HEADS * LANES * kRun * sizeof(float));
+template <int HEADS>
+size_t join_shared(int most) {
+  return kThreads * sizeof(float4) + static_cast<size_t>(HEADS * (most + 1)) * sizeof(float);
+}
+
+__device__ __forceinline__ float4 fma4(float w, float4 x, float4 sum) {
+  return make_float4(fmaf(w, x.x, sum.x), fmaf(w, x.y, sum.y), fmaf(w, x.z, sum.z), fmaf(w, x.w, sum.w));
+}
+
+// out[h, :] = Σ_parts 2^(max_part − max) out_part / Σ_parts 2^(max_part − max) sum_part of the heads from h0
+// on. A thread has 4 dims of every `slices`-th part; the slices are added up in ascending order.
+template <int HEADS>
+__device__ __forceinline__ void join(const Decode& d, int count, int h0, int heads, uint4* shared) {
+  constexpr int kBatch = 9;  // loads of a thread under way
+  const int thread = static_cast<int>(threadIdx.x), H = d.Hkv * d.group, fours = heads * d.Dh / 4;
+  const int slices = kThreads / fours < count ? kThreads / fours : count;
+  const int slice = thread / fours, four = thread % fours;
+  float4* const sums = reinterpret_cast<float4*>(shared);              // [slice][four]
+  float* const weights = reinterpret_cast<float*>(shared + kThreads);  // [head][part]
+  float* const denominators = weights + HEADS * d.most;
+  const float4* const outs = reinterpret_cast<const float4*>(d.outs + static_cast<int64_t>(h0) * d.Dh) + four;
+  const int64_t stride = static_cast<int64_t>(H) * d.Dh / 4;
+  float4 values[kBatch];
+  const auto load = [&](int part0) {
+    GRETA_UNROLL
+    for (int i = 0; i < kBatch; ++i) {
+      const int part = part0 + i * slices;
+      values[i] = slice < slices && part < count ? outs[part * stride] : make_float4(0, 0, 0, 0);
+    }
+  };
+
+  load(slice);
+  for (int h = wave_id(); h < heads; h += kThreads / wave_size()) {
+    const float2* const stats = d.stats + static_cast<int64_t>(h0 + h) * d.most;
+    float largest = -INFINITY, sum = 0;
+    for (int part = lane_id(); part < count; part += wave_size()) largest = fmaxf(largest, stats[part].x);
+    for (int mask = 1; mask < wave_size(); mask *= 2)
+      largest = fmaxf(largest, wave_shuffle_xor(largest, mask));
+    for (int part = lane_id(); part < count; part += wave_size()) {
+      const float2 of_part = stats[part];
+      const float weight = power_of_two(of_part.x - largest);
+      weights[h * d.most + part] = weight;
+      sum = fmaf(weight, of_part.y, sum);
+    }
+    for (int mask = 1; mask < wave_size(); mask *= 2) sum += wave_shuffle_xor(sum, mask);
+    if (lane_id() == 0) denominators[h] = sum;
+  }
+  __syncthreads();
+  const int h = four * 4 / d.Dh;
+  float4 sum = make_float4(0, 0, 0, 0);
+  for (int part0 = slice; part0 < count && slice < slices; part0 += kBatch * slices) {
+    GRETA_UNROLL
+    for (int i = 0; i < kBatch; ++i) {
+      const int part = part0 + i * slices;
+      if (part < count) sum = fma4(weights[h * d.most + part], values[i], sum);
+    }
+    load(part0 + kBatch * slices);
+  }
+  sums[thread] = sum;
+  __syncthreads();
+  if (slice != 0) return;
+  for (int other = 1; other < slices; ++other) sum = fma4(1, sums[other * fours + four], sum);
+  const float denominator = denominators[h];
+  reinterpret_cast<float4*>(d.out + static_cast<int64_t>(h0) * d.Dh)[four] =
+      make_float4(sum.x / denominator, sum.y / denominator, sum.z / denominator, sum.w / denominator);
+}
 
 template <CacheType C, int LANES, int HEADS>
-__global__ void __launch_bounds__(kThreads, kPartBlocks)
-    attention_part_kernel(Decode d, const typename CacheValue<C>::Stored* k_cache,
-                          const typename CacheValue<C>::Stored* v_cache) {
+__global__ void __launch_bounds__(kThreads, kResident)
+    attention_decode_kernel(Decode d, const typename CacheValue<C>::Stored* k_cache,
+                            const typename CacheValue<C>::Stored* v_cache) {
   using Stored = typename CacheValue<C>::Stored;
   constexpr int kDims = LANES * kRun, kMaxWaves = kThreads / kMinWave, kCount = kAhead<C>;
   constexpr int kPieces = sizeof(CacheRun<C>) / sizeof(uint4);
@@ -126,15 +210,18 @@ __global__ void __launch_bounds__(kThreads, kPartBlocks)
   GRETA_SHARED(HeadValues<HEADS>, p, kCount * kThreads / LANES);  // [wave][key of the run]
   GRETA_SHARED(float, maxima, kMaxWaves* HEADS);
   GRETA_SHARED(float, denominators, kMaxWaves* HEADS);
+  GRETA_SHARED(uint32_t, last, 1);
 
-  const int chunks = (d.group + HEADS - 1) / HEADS;  // of a group, where it has more than HEADS heads
-  const int part = static_cast<int>(blockIdx.x) / (d.Hkv * chunks);
-  const int work = static_cast<int>(blockIdx.x) % (d.Hkv * chunks), kv = work / chunks;
-  const int h0 = kv * d.group + work % chunks * HEADS, left = d.group - work % chunks * HEADS;
+  release_successor();
+  // The grid: chunks of a group of heads (where it has more than HEADS), key heads, parts.
+  const int chunk = static_cast<int>(blockIdx.x), kv = static_cast<int>(blockIdx.y);
+  const int part = static_cast<int>(blockIdx.z), set = kv * static_cast<int>(gridDim.x) + chunk;
+  const int h0 = kv * d.group + chunk * HEADS, left = d.group - chunk * HEADS;
   const int heads = left < HEADS ? left : HEADS;
-  const int64_t T = static_cast<int64_t>(d.positions[0]) + 1, t0 = static_cast<int64_t>(part) * kPart;
-  if (t0 >= T) return;
-  const int keys = static_cast<int>(T - t0 < kPart ? T - t0 : kPart);
+  const int past = d.positions[0], T = past < 0 ? 1 : past < d.capacity ? past + 1 : d.capacity;
+  const Cut parts = cut(T, d.most);
+  if (part >= parts.count) return;
+  const int t0 = part * parts.keys, keys = T - t0 < parts.keys ? T - t0 : parts.keys;
 
   const int waves = kThreads / wave_size(), groups = wave_size() / LANES, run_keys = kCount * groups;
   const int thread = static_cast<int>(threadIdx.x), lane = lane_id(), wave = wave_id();
@@ -145,64 +232,98 @@ __global__ void __launch_bounds__(kThreads, kPartBlocks)
   const auto dim_of = [&](int j) {
     return (j / kPieceDims * LANES + lane % LANES) * kPieceDims + j % kPieceDims;
   };
-  const int64_t stride = static_cast<int64_t>(d.Hkv) * d.Dh;
-  const int64_t base = t0 * stride + static_cast<int64_t>(kv) * d.Dh;
+  bool has_piece[kPieces];
+  GRETA_UNROLL
+  for (int piece = 0; piece < kPieces; ++piece) has_piece[piece] = dim_of(piece * kPieceDims) < d.Dh;
+  const int64_t stride = static_cast<int64_t>(d.Hkv) * d.Dh, all_waves = waves * run_keys * stride;
+  const int first = wave * run_keys + lane / LANES;  // the lane's first key
+  const int64_t base = (t0 + first) * stride + static_cast<int64_t>(kv) * d.Dh + dim_of(0);
   const auto place = [&](int slot, int of_v, int i, int piece) {
     return ring + (((slot * 2 + of_v) * kCount + i) * kPieces + piece) * kThreads + thread;
   };
-  const auto fetch = [&](int run) {  // this lane's pieces of the wave's run
-    const int first = (run * waves + wave) * run_keys + lane / LANES;
-    GRETA_UNROLL
-    for (int of_v = 0; of_v < 2; ++of_v) {
+  struct {
+    int key, slot;  // of the run that is fetched next
+    const Stored *k, *v;
+  } next{first, 0, k_cache + base, v_cache + base};
+  // The lane's pieces of the wave's next run, but not those of key `missing`; none of a run that lies beyond
+  // the part, since nobody will read it.
+  const auto fetch = [&](int missing) {
+    if (next.key - lane / LANES < keys) {
       GRETA_UNROLL
-      for (int i = 0; i < kCount; ++i) {
-        const int t = first + i * groups;
-        const Stored* const from = (of_v ? v_cache : k_cache) + base + t * stride;
+      for (int of_v = 0; of_v < 2; ++of_v) {
         GRETA_UNROLL
-        for (int piece = 0; piece < kPieces; ++piece) {
-          const int dim = dim_of(piece * kPieceDims);
-          copy_piece(reinterpret_cast<half_bits*>(place(run % kRing, of_v, i, piece)), from + dim,
-                     t < keys && dim < d.Dh);
+        for (int i = 0; i < kCount; ++i) {
+          const int t = next.key + i * groups;
+          const Stored* const from = (of_v ? next.v : next.k) + i * groups * stride;
+          GRETA_UNROLL
+          for (int piece = 0; piece < kPieces; ++piece) {
+            if (t != missing) {
+              copy_piece(reinterpret_cast<half_bits*>(place(next.slot, of_v, i, piece)),
+                         from + piece * LANES * kPieceDims, t < keys && has_piece[piece]);
+            }
+          }
         }
       }
     }
     copies_commit();
+    next.key += waves * run_keys, next.k += all_waves, next.v += all_waves;
+    next.slot = next.slot + 1 < kRing ? next.slot + 1 : 0;
   };
-  const auto read = [&](int run, int of_v, int i, float(&values)[kRun]) {
+  const auto read = [&](int slot, int of_v, int i, float(&values)[kRun]) {
     CacheRun<C> bits;
     GRETA_UNROLL
-    for (int piece = 0; piece < kPieces; ++piece) bits.bits[piece] = *place(run % kRing, of_v, i, piece);
+    for (int piece = 0; piece < kPieces; ++piece) bits.bits[piece] = *place(slot, of_v, i, piece);
     bits.to_f32(values);
   };
 
-  for (int run = 0; run < kRing - 1; ++run) fetch(run);
+  // Ahead of the wait all keys but the newest, which the kernel ahead may be writing.
+  const int newest = T - 1 - t0;
+  for (int run = 0; run < kRing - 1; ++run) fetch(newest);
+  wait_for_predecessor();
+  if (newest < keys && newest < (kRing - 1) * waves * run_keys) {
+    const int slot = newest / (waves * run_keys), i = newest - slot * waves * run_keys - wave * run_keys;
+    if (i >= 0 && i < run_keys && i % groups == lane / LANES) {
+      for (int of_v = 0; of_v < 2; ++of_v) {
+        const Stored* const from = (of_v ? v_cache : k_cache) + base + (newest - first) * stride;
+        for (int piece = 0; piece < kPieces; ++piece) {
+          *place(slot, of_v, i / groups, piece) =
+              has_piece[piece] ? *reinterpret_cast<const uint4*>(from + piece * LANES * kPieceDims)
+                               : make_uint4(0, 0, 0, 0);
+        }
+      }
+    }
+  }
   float q[HEADS][kRun], sums[HEADS][kRun] = {};
   GRETA_UNROLL
   for (int h = 0; h < HEADS; ++h) {
     GRETA_UNROLL
-    for (int i = 0; i < kRun; ++i) {
+    for (int i = 0; i < kRun; i += 4) {
       const int dim = dim_of(i);
-      q[h][i] = h < heads && dim < d.Dh ? d.q[static_cast<int64_t>(h0 + h) * d.Dh + dim] : 0.0f;
+      float4 four = make_float4(0, 0, 0, 0);
+      if (h < heads && dim < d.Dh) {
+        four = *reinterpret_cast<const float4*>(d.q + static_cast<int64_t>(h0 + h) * d.Dh + dim);
+      }
+      q[h][i] = four.x, q[h][i + 1] = four.y, q[h][i + 2] = four.z, q[h][i + 3] = four.w;
     }
   }
   Running running;
   HeadValues<HEADS>* const run_p = p + wave * run_keys;
-  for (int run = 0; (run * waves + wave) * run_keys < keys; ++run) {
-    fetch(run + kRing - 1);
+  int slot = 0;
+  for (int run_key = first; run_key - lane / LANES < keys; run_key += waves * run_keys) {
+    fetch(-1);
     copies_wait<kRing - 1>();  // this run's; no other lane's pieces are read, so no barrier
     float scores[kCount];
     GRETA_UNROLL
     for (int i = 0; i < kCount; ++i) {
       float key[kRun], dots[HEADS] = {};
-      read(run, 0, i, key);
+      read(slot, 0, i, key);
       GRETA_UNROLL
       for (int h = 0; h < HEADS; ++h) {
         GRETA_UNROLL
         for (int j = 0; j < kRun; ++j) dots[h] = fmaf(q[h][j], key[j], dots[h]);
       }
       const float dot = sum_heads<LANES, HEADS>(dots);
-      scores[i] =
-          (run * waves + wave) * run_keys + i * groups + lane / LANES < keys ? d.scale * dot : -INFINITY;
+      scores[i] = run_key + i * groups < keys ? d.scale * dot : -INFINITY;
     }
     const float factor = exponentials<LANES>(scores, running);
     if (lane % kShare == 0) {
@@ -221,7 +342,7 @@ __global__ void __launch_bounds__(kThreads, kPartBlocks)
     GRETA_UNROLL
     for (int i = 0; i < kCount; ++i) {
       float value[kRun];
-      read(run, 1, i, value);
+      read(slot, 1, i, value);
       const HeadValues<HEADS> of_key = run_p[i * groups + lane / LANES];
       GRETA_UNROLL
       for (int h = 0; h < HEADS; ++h) {
@@ -230,6 +351,7 @@ __global__ void __launch_bounds__(kThreads, kPartBlocks)
       }
     }
     wave_sync();
+    slot = slot + 1 < kRing ? slot + 1 : 0;
   }
 
   copies_wait<0>();
@@ -240,106 +362,81 @@ __global__ void __launch_bounds__(kThreads, kPartBlocks)
     GRETA_UNROLL
     for (int j = 0; j < kRun; ++j) {
       for (int mask = LANES; mask < wave_size(); mask *= 2) sums[h][j] += wave_shuffle_xor(sums[h][j], mask);
-      if (lane < LANES) outs[(wave * HEADS + h) * kDims + dim_of(j)] = sums[h][j];
+    }
+    GRETA_UNROLL
+    for (int j = 0; j < kRun; j += 4) {
+      if (lane < LANES) {
+        *reinterpret_cast<float4*>(outs + (wave * HEADS + h) * kDims + dim_of(j)) =
+            make_float4(sums[h][j], sums[h][j + 1], sums[h][j + 2], sums[h][j + 3]);
+      }
     }
   }
+  for (int mask = LANES; mask < wave_size(); mask *= 2) running.sum += wave_shuffle_xor(running.sum, mask);
   if (lane < LANES && lane % kShare == 0) {
     maxima[wave * HEADS + head] = running.maximum;
     denominators[wave * HEADS + head] = running.sum;
   }
   __syncthreads();
-  const int64_t at = static_cast<int64_t>(part) * d.Hkv * d.group + h0;
-  for (int i = thread; i < heads * d.Dh; i += kThreads) {
-    const int h = i / d.Dh, column = i % d.Dh;
-    float largest = -INFINITY, sum = 0, denominator = 0;
+  const int fours = d.Dh / 4;
+  float4* const part_outs =
+      reinterpret_cast<float4*>(d.outs + (static_cast<int64_t>(part) * d.Hkv * d.group + h0) * d.Dh);
+  for (int i = thread; i < heads * fours; i += kThreads) {
+    const int h = i / fours, column = i % fours * 4;
+    float largest = -INFINITY, denominator = 0;
+    float4 sum = make_float4(0, 0, 0, 0);
+    GRETA_UNROLL
     for (int w = 0; w < waves; ++w) largest = fmaxf(largest, maxima[w * HEADS + h]);
+    GRETA_UNROLL
     for (int w = 0; w < waves; ++w) {
       const float weight = power_of_two(maxima[w * HEADS + h] - largest);
-      sum = fmaf(weight, outs[(w * HEADS + h) * kDims + column], sum);
+      sum = fma4(weight, *reinterpret_cast<const float4*>(outs + (w * HEADS + h) * kDims + column), sum);
       denominator = fmaf(weight, denominators[w * HEADS + h], denominator);
     }
-    d.outs[at * d.Dh + i] = sum;
-    if (column == 0) d.stats[at + h] = make_float2(largest, denominator);
+    part_outs[i] = sum;
+    if (column == 0)
+      d.stats[static_cast<int64_t>(h0 + h) * d.most + part] = make_float2(largest, denominator);
   }
-}
 
-// out[h, :] = Σ_parts e^(max_part − max) out_part / Σ_parts e^(max_part − max) sum_part. A lane a dim; a wave
-// takes 32 parts at a time, whose statistics its lanes fetch and hand round, every kJoinWaves-th such batch;
-// the waves' sums are added up in ascending order.
-__global__ void __launch_bounds__(kJoinWaves* kMaxWave) attention_join_kernel(Decode d, float* out) {
-  constexpr int kBatch = 32;
-  GRETA_SHARED(float, shared_sums, kJoinWaves* kMaxWave);
-  GRETA_SHARED(float, shared_denominators, kJoinWaves);
-  const int wave = wave_size(), H = d.Hkv * d.group, slices = (d.Dh + wave - 1) / wave;
-  const int h = static_cast<int>(blockIdx.x) / slices;
-  const int dim = static_cast<int>(blockIdx.x) % slices * wave + lane_id();
-  const int parts = d.positions[0] / kPart + 1;
-  const bool has_dim = dim < d.Dh;
-  float values[kBatch];
-  const auto load = [&](int part0) {
-    GRETA_UNROLL
-    for (int i = 0; i < kBatch; ++i) {
-      const int64_t at = static_cast<int64_t>(part0 + i) * H + h;
-      values[i] = has_dim && part0 + i < parts ? d.outs[at * d.Dh + dim] : 0.0f;
-    }
-  };
-
-  load(wave_id() * kBatch);
-  float largest = -INFINITY;
-  for (int part = lane_id(); part < parts; part += wave) {
-    largest = fmaxf(largest, d.stats[static_cast<int64_t>(part) * H + h].x);
-  }
-  for (int mask = 1; mask < wave; mask *= 2) largest = fmaxf(largest, wave_shuffle_xor(largest, mask));
-
-  float sum = 0, denominator = 0;
-  for (int part0 = wave_id() * kBatch; part0 < parts; part0 += kJoinWaves * kBatch) {
-    const int mine = part0 + lane_id();
-    float weight = 0, part_sum = 0;
-    if (lane_id() < kBatch && mine < parts) {
-      const float2 stats = d.stats[static_cast<int64_t>(mine) * H + h];
-      weight = power_of_two(stats.x - largest);
-      part_sum = stats.y;
-    }
-    GRETA_UNROLL
-    for (int i = 0; i < kBatch; ++i) {
-      const float w = wave_shuffle(weight, i);
-      sum = fmaf(w, values[i], sum);
-      denominator = fmaf(w, wave_shuffle(part_sum, i), denominator);
-    }
-    load(part0 + kJoinWaves * kBatch);
-  }
-  shared_sums[wave_id() * kMaxWave + lane_id()] = sum;
-  if (lane_id() == 0) shared_denominators[wave_id()] = denominator;
-  __syncthreads();
-  if (wave_id() != 0 || !has_dim) return;
-  for (int w = 1; w < kJoinWaves; ++w) {
-    sum += shared_sums[w * kMaxWave + lane_id()];
-    denominator += shared_denominators[w];
-  }
-  out[static_cast<int64_t>(h) * d.Dh + dim] = sum / denominator;
+  if (!is_last_block(d.done + set, static_cast<uint32_t>(parts.count), last)) return;
+  join<HEADS>(d, parts.count, h0, heads, ring);
 }
 
 template <CacheType C, int LANES, int HEADS>
-void launch_parts(hipStream_t stream, const Decode& d, const void* k_cache, const void* v_cache,
-                  int64_t parts) {
+void launch(const std::string& name, hipStream_t stream, const Decode& d, const void* k_cache,
+            const void* v_cache) {
   using Stored = typename CacheValue<C>::Stored;
-  const unsigned grid = grid_for(parts * d.Hkv * ceil_div(d.group, HEADS), 1, "attention_decode");
-  allow_shared(attention_part_kernel<C, LANES, HEADS>, kPartShared<C, LANES, HEADS>);
-  hipLaunchKernelGGL(HIP_KERNEL_NAME(attention_part_kernel<C, LANES, HEADS>), dim3(grid), dim3(kThreads),
-                     (kPartShared<C, LANES, HEADS>), stream, d, static_cast<const Stored*>(k_cache),
-                     static_cast<const Stored*>(v_cache));
+  const dim3 grid(static_cast<unsigned>(ceil_div(d.group, HEADS)), static_cast<unsigned>(d.Hkv),
+                  static_cast<unsigned>(d.most));
+  const size_t shared = std::max(kPartShared<C, LANES, HEADS>, join_shared<HEADS>(d.most));
+  launch_dependent(name.c_str(), attention_decode_kernel<C, LANES, HEADS>, grid, dim3(kThreads), shared,
+                   stream, d, static_cast<const Stored*>(k_cache), static_cast<const Stored*>(v_cache));
 }
 
 int lanes_for(int64_t Dh) { return Dh <= 64 ? 8 : Dh <= 128 ? 16 : 32; }
+int heads_for(int64_t H, int64_t Hkv) { return H == Hkv ? 1 : 4; }
 
-// Statistics first, padded to 16 bytes.
+// Parts that a set of heads may have: blocks enough for the card, and none without its keys.
+int64_t parts_for_card(int64_t H, int64_t Hkv) {
+  const int64_t sets = Hkv * ceil_div(H / Hkv, heads_for(H, Hkv));
+  return std::max<int64_t>(1, int64_t{kResident} * device_processors() / sets);
+}
+int64_t most_parts(int64_t capacity, int64_t H, int64_t Hkv) {
+  return std::min(parts_for_card(H, Hkv), ceil_div(capacity, kLeast));
+}
+// The longest part of at most `capacity` keys.
+int64_t longest_part(int64_t capacity, int64_t parts) {
+  return std::max(std::min<int64_t>(capacity, kLeast), ceil_div(capacity, parts));
+}
+
+// The workspace: counters, statistics, parts, each at 16 bytes.
+int64_t counter_floats(int64_t H) { return ceil_div(H, 4) * 4; }
 int64_t stats_floats(int64_t parts, int64_t H) { return ceil_div(2 * parts * H, 4) * 4; }
 
 }  // namespace
 
-int64_t attention_decode_workspace(int64_t capacity, int64_t H, int64_t, int64_t Dh) {
-  const int64_t parts = ceil_div(capacity, kPart);
-  return stats_floats(parts, H) + parts * H * Dh;
+int64_t attention_decode_workspace(int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh) {
+  const int64_t parts = most_parts(capacity, H, Hkv);
+  return counter_floats(H) + stats_floats(parts, H) + parts * H * Dh;
 }
 
 Attested attention_decode(hipStream_t stream, const float* q, const void* k_cache, const void* v_cache,
@@ -348,41 +445,50 @@ Attested attention_decode(hipStream_t stream, const float* q, const void* k_cach
   require(q != nullptr && k_cache != nullptr && v_cache != nullptr && positions != nullptr &&
               workspace != nullptr && out != nullptr,
           "attention_decode", "a pointer is null");
-  require(capacity > 0, "attention_decode", "capacity is at least 1");
+  require(capacity > 0 && capacity <= INT32_MAX, "attention_decode", "capacity is at least 1 and below 2^31");
   require_fused(H, Hkv, Dh, "attention_decode");
-  const int64_t parts = ceil_div(capacity, kPart);
+  const int64_t parts = most_parts(capacity, H, Hkv);
+  float* const stats = workspace + counter_floats(H);
   const Decode d{q,
                  positions,
                  static_cast<int>(Hkv),
                  static_cast<int>(H / Hkv),
                  static_cast<int>(Dh),
                  log2_scale(Dh),
-                 reinterpret_cast<float2*>(workspace),
-                 workspace + stats_floats(parts, H)};
-  const int lanes = lanes_for(Dh), heads = H == Hkv ? 1 : 4, wave = wave_size();
+                 static_cast<int>(capacity),
+                 static_cast<int>(parts),
+                 reinterpret_cast<uint32_t*>(workspace),
+                 reinterpret_cast<float2*>(stats),
+                 stats + stats_floats(parts, H),
+                 out};
+  const int lanes = lanes_for(Dh), heads = heads_for(H, Hkv), wave = wave_size();
+  const std::string name = std::string("attention_decode<cache=") + cache_name(type) +
+                           ",parts=" + std::to_string(parts_for_card(H, Hkv)) +
+                           ",lanes=" + std::to_string(lanes) + ",heads=" + std::to_string(heads) +
+                           ",threads=" + std::to_string(kThreads) + ",wave=" + std::to_string(wave) + ">";
   with_cache_type(type, [&]<CacheType C>() {
     const auto with_heads = [&]<int LANES>() {
-      heads == 1 ? launch_parts<C, LANES, 1>(stream, d, k_cache, v_cache, parts)
-                 : launch_parts<C, LANES, 4>(stream, d, k_cache, v_cache, parts);
+      heads == 1 ? launch<C, LANES, 1>(name, stream, d, k_cache, v_cache)
+                 : launch<C, LANES, 4>(name, stream, d, k_cache, v_cache);
     };
     lanes == 8    ? with_heads.template operator()<8>()
     : lanes == 16 ? with_heads.template operator()<16>()
                   : with_heads.template operator()<32>();
   });
-  const std::string name = std::string("attention_decode<cache=") + cache_name(type) +
-                           ",part=" + std::to_string(kPart) + ",lanes=" + std::to_string(lanes) +
-                           ",heads=" + std::to_string(heads) + ",threads=" + std::to_string(kThreads) +
-                           ",wave=" + std::to_string(wave) + ">";
-  check_launched(name);
-  hipLaunchKernelGGL(attention_join_kernel, dim3(grid_for(H * ceil_div(Dh, wave), 1, "attention_decode")),
-                     dim3(kJoinWaves * wave), 0, stream, d, out);
   check_launched(name);
 
   const int64_t ahead = type == CacheType::f32 ? kAhead<CacheType::f32> : kAhead<CacheType::f16>;
   const int64_t waves = kThreads / wave, run_keys = ahead * (wave / lanes);
-  const int64_t runs = ceil_div(kPart, waves * run_keys);
+  const int64_t runs = ceil_div(longest_part(capacity, parts), waves * run_keys);
   const int64_t in_part = runs * ahead + tree_depth(wave / lanes) + waves;
-  const int64_t join = std::min<int64_t>(parts, 32) * ceil_div(parts, 32 * kJoinWaves) + kJoinWaves;
+  // p·v: a slice's parts, then the slices, of which a chunk of few heads has many; the denominator: a lane's
+  // parts and the tree.
+  int64_t join = ceil_div(parts, wave) + tree_depth(wave);
+  for (const int64_t in_chunk : {std::min<int64_t>(d.group, heads), int64_t{d.group % heads}}) {
+    if (in_chunk == 0) continue;
+    const int64_t slices = kThreads / (in_chunk * Dh / 4);
+    join = std::max(join, ceil_div(parts, slices) + std::min(slices, parts));
+  }
   return {name,
           attention_contract("f32", "f32", {kRun + tree_depth(lanes), in_part + join, runs + 2}, "ieee")};
 }

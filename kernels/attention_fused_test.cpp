@@ -139,12 +139,20 @@ TEST(AttentionPrefill, EveryOutputWithinItsBound) {
   }
 }
 
+// As attention_decode asks for it: zeros before its first launch.
+std::vector<float> decode_workspace(const Heads& c, int64_t capacity) {
+  return std::vector<float>(static_cast<size_t>(attention_decode_workspace(capacity, c.H, c.Hkv, c.Dh)),
+                            0.0f);
+}
+
 TEST(AttentionDecode, EveryOutputWithinItsBound) {
   SEEDED;
   std::mt19937_64 random = generator();
-  // A group of 3 and of 6: heads that do not fill a chunk of 4. T around a part's end and beyond several.
+  // A group of 3 and of 6: heads that do not fill a chunk of 4. T around a part's end, beyond several, and
+  // beyond what the card's blocks hold at their shortest.
   constexpr Heads kCases[] = {{1, 0, 1, 1, 16},   {1, 36, 6, 1, 32},   {1, 127, 4, 1, 128},
-                              {1, 128, 3, 3, 64}, {1, 700, 6, 2, 112}, {1, 259, 2, 1, 256}};
+                              {1, 128, 3, 3, 64}, {1, 700, 6, 2, 112}, {1, 259, 2, 1, 256},
+                              {1, 63, 4, 4, 144}, {1, 64, 5, 1, 80}};
   for (const Heads& c : kCases) {
     for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::bf16}) {
       const std::vector<float> q = normals(random, c.H * c.Dh, 2);
@@ -153,8 +161,7 @@ TEST(AttentionDecode, EveryOutputWithinItsBound) {
       const DeviceArray<float> device_q(q);
       const DeviceArray<int32_t> position(std::vector<int32_t>{static_cast<int32_t>(c.start)});
       for (const Outcome& run : run_everywhere(q.size(), [&](float* out) {
-             DeviceArray<float> work(
-                 static_cast<size_t>(attention_decode_workspace(c.T() + 9, c.H, c.Hkv, c.Dh)));
+             const DeviceArray<float> work(decode_workspace(c, c.T() + 9));
              const Attested ran =
                  attention_decode(nullptr, device_q.data(), k.data(), v.data(), type, position.data(),
                                   c.T() + 9, c.H, c.Hkv, c.Dh, work.data(), out);
@@ -241,8 +248,7 @@ TEST(AttentionDecode, CapacityAndWhatLiesBeyondChangeNothing) {
   const DeviceArray<int32_t> position(std::vector<int32_t>{static_cast<int32_t>(c.start)});
   std::vector<std::vector<Outcome>> runs;
   for (const int64_t capacity : {c.T(), c.T() + 1, 2 * c.T(), int64_t{4096}}) {
-    const DeviceArray<float> work(
-        static_cast<size_t>(attention_decode_workspace(capacity, c.H, c.Hkv, c.Dh)));
+    const DeviceArray<float> work(decode_workspace(c, capacity));
     runs.push_back(run_everywhere(q.size(), [&](float* out) {
       return attention_decode(nullptr, device_q.data(), device_k.data(), device_v.data(), CacheType::f16,
                               position.data(), capacity, c.H, c.Hkv, c.Dh, work.data(), out);
@@ -256,6 +262,35 @@ TEST(AttentionDecode, CapacityAndWhatLiesBeyondChangeNothing) {
       }
     }
   }
+}
+
+// The counters are 0 again after each launch: one workspace serves positions in any order, with the bits of a
+// fresh one; a counter that was not 0 leaves the outputs unwritten.
+TEST(AttentionDecode, OneWorkspaceServesLaunchAfterLaunch) {
+  SEEDED;
+  std::mt19937_64 random = generator();
+  const Heads c{1, 511, 6, 2, 32};
+  const std::vector<float> q = normals(random, c.H * c.Dh, 1);
+  const Cache k(CacheType::f16, normals(random, c.T() * c.Hkv * c.Dh, 1)),
+      v(CacheType::f16, normals(random, c.T() * c.Hkv * c.Dh, 1));
+  const DeviceArray<float> device_q(q), kept(decode_workspace(c, c.T()));
+  const auto attend_with = [&](const DeviceArray<float>& work, int32_t at) {
+    const DeviceArray<int32_t> position(std::vector<int32_t>{at});
+    const DeviceArray<float> out(q.size());
+    attention_decode(nullptr, device_q.data(), k.data(), v.data(), CacheType::f16, position.data(), c.T(),
+                     c.H, c.Hkv, c.Dh, work.data(), out.data());
+    ok(hipDeviceSynchronize());
+    std::vector<uint32_t> bits;
+    for (const float x : out.read()) bits.push_back(std::bit_cast<uint32_t>(x));
+    return bits;
+  };
+  for (const int32_t at : {0, 511, 64, 63, 300, 511, 1}) {
+    const DeviceArray<float> fresh(decode_workspace(c, c.T()));
+    EXPECT_EQ(attend_with(kept, at), attend_with(fresh, at)) << "position " << at;
+  }
+  std::vector<float> dirty = decode_workspace(c, c.T());
+  dirty[0] = std::bit_cast<float>(7u);
+  EXPECT_EQ(attend_with(DeviceArray<float>(dirty), 300)[0], 0xffffffffu);
 }
 
 // Attention over all keys knows no order: a permutation stays within the bound (of the permuted keys).
@@ -277,8 +312,7 @@ TEST(AttentionDecode, APermutationOfKeysStaysWithinTheBound) {
     }
   }
   const Cache device_k(CacheType::f32, k2), device_v(CacheType::f32, v2);
-  const DeviceArray<float> device_q(q),
-      work(static_cast<size_t>(attention_decode_workspace(c.T(), c.H, c.Hkv, c.Dh)));
+  const DeviceArray<float> device_q(q), work(decode_workspace(c, c.T()));
   const DeviceArray<int32_t> position(std::vector<int32_t>{static_cast<int32_t>(c.start)});
   for (const Outcome& run : run_everywhere(q.size(), [&](float* out) {
          return attention_decode(nullptr, device_q.data(), device_k.data(), device_v.data(), CacheType::f32,

@@ -4,7 +4,8 @@
 //
 // Tiles of K and V wait in rings of shared memory, copied while earlier ones are multiplied. In step j the
 // scores of tile j and the product of tile j − 1's exponentials with V run together; where the matrix unit
-// works on its own (wave_group.hpp) the exponentials of tile j are computed beside the latter. Heavy blocks
+// works on its own (wave_group.hpp) later tiles are asked for and the exponentials of tile j are computed
+// beside them, and q waits in shared memory too, which leaves registers for 128 keys a step. Heavy blocks
 // (the last rows) start first. A rescaling that multiplies by 1 everywhere in a wave is left out: it would
 // change no bit.
 //
@@ -14,7 +15,7 @@
 
 #include "kernels/attention.hpp"
 #include "kernels/attention_rows.hpp"
-#include "kernels/hip/wave_group.hpp"
+#include "kernels/hip/wave_group_double.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
@@ -40,8 +41,8 @@ constexpr int kCardWave = 64;
 #else
 constexpr int kCardWave = wave_size();
 #endif
-// Groups of waves take 64 keys at a time; a wave alone 32 (AMD's of the largest heads 16), which leaves it
-// registers enough.
+// Two groups of waves take 128 keys at a time, one takes 64, so that two blocks fit a multiprocessor; a wave
+// alone 32 (AMD's of the largest heads 16), which leaves it registers enough.
 constexpr bool in_groups(int dims, int waves) {
   return kWaveGroups && dims <= 128 && waves % kGroupWaves == 0;
 }
@@ -49,7 +50,11 @@ constexpr int keys_of_tile(int dims, int waves) {
 #if defined(GRETA_HIP_AMD)
   if (dims > 128) return 16;
 #endif
-  return in_groups(dims, waves) ? 64 : 32;
+  return !in_groups(dims, waves) ? 32 : waves > kGroupWaves ? 128 : 64;
+}
+// Values of q in shared memory, where groups of waves take it from; a wave alone keeps it in registers.
+constexpr int queries_of_tile(int dims, int waves) {
+  return in_groups(dims, waves) ? waves * kTile * dims : 0;
 }
 // Blocks that a multiprocessor of a card has to have registers for.
 constexpr int resident_blocks(int dims, int waves) { return in_groups(dims, waves) ? kWideWaves / waves : 1; }
@@ -102,10 +107,52 @@ __device__ __forceinline__ void load_tile(const Prefill& c, const void* cache, i
   }
 }
 
+// Rows row0 … of q, rounded, as a tile; zeros beyond S and Dh.
+template <Operand O, int DIMS, int WAVES>
+__device__ __forceinline__ void load_queries(const Prefill& c, int row0, int h, half_bits* tile) {
+  constexpr int kRows = WAVES * kTile, kPieces = DIMS / kPiece, kCardThreads = WAVES * kCardWave;
+  GRETA_UNROLL
+  for (int i = 0; i < kRows * kPieces / kCardThreads; ++i) {
+    const int n = static_cast<int>(threadIdx.x) + i * kCardThreads;
+    const int row = n / kPieces, column = n % kPieces * kPiece, s = row0 + row;
+    float4 low = make_float4(0, 0, 0, 0), high = low;
+    if (s < c.S && column < c.Dh) {
+      const auto* const from =
+          reinterpret_cast<const float4*>(c.q + (static_cast<int64_t>(s) * c.H + h) * c.Dh + column);
+      low = from[0], high = from[1];
+    }
+    uint4 rounded;
+    rounded.x = rounded_pair<O>(low.x, low.y), rounded.y = rounded_pair<O>(low.z, low.w);
+    rounded.z = rounded_pair<O>(high.x, high.y), rounded.w = rounded_pair<O>(high.z, high.w);
+    *reinterpret_cast<uint4*>(tile + tile_at(kRows, row, column)) = rounded;
+  }
+}
+
+// Four neighbours of a row in one access: with waves of 32 a lane has two neighbours of one piece of 8
+// columns and two of the next, so even lanes take the former piece's and odd lanes the latter's, and
+// neighbouring lanes exchange a pair.
+__device__ __forceinline__ int fours_column() { return lane_id() % 2 * 8 + lane_id() % 4 / 2 * 4; }
+
 // Columns k0 … k0 + 15 of 16 rows of q, rounded; zeros beyond S and Dh.
 template <Operand O>
 __device__ __forceinline__ PairsA query_pairs(const Prefill& c, int row0, int h, int k0) {
   PairsA a{};
+  if (wave_size() == 32) {
+    const bool odd = lane_id() % 2 != 0;
+    GRETA_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const int s = row0 + a_cell(lane_id(), 2 * half).row, d = k0 + fours_column();
+      float4 four = make_float4(0, 0, 0, 0);
+      if (s < c.S && d < c.Dh) {
+        four = *reinterpret_cast<const float4*>(c.q + (static_cast<int64_t>(s) * c.H + h) * c.Dh + d);
+      }
+      const uint32_t first = rounded_pair<O>(four.x, four.y), second = rounded_pair<O>(four.z, four.w);
+      const uint32_t other = wave_shuffle_xor(odd ? first : second, 1);
+      a.x[half] = odd ? other : first;
+      a.x[2 + half] = odd ? second : other;
+    }
+    return a;
+  }
   GRETA_UNROLL
   for (int r = 0; r < fragment_elements(); r += 2) {
     const FragmentCell cell = a_cell(lane_id(), r);
@@ -117,6 +164,36 @@ __device__ __forceinline__ PairsA query_pairs(const Prefill& c, int row0, int h,
     a.x[r / 2] = rounded_pair<O>(pair.x, pair.y);
   }
   return a;
+}
+
+// 16 rows of the output, columns d0 … d0 + 15, each row times its factor.
+__device__ __forceinline__ void store_rows(const Prefill& c, int row0, int h, int d0, const FragmentAcc& sums,
+                                           const float (&factor)[kLaneRowStorage]) {
+  if (wave_size() == 32) {
+    const bool odd = lane_id() % 2 != 0;
+    GRETA_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const float f = factor[half];
+      const float2 near = make_float2(sums.x[2 * half] * f, sums.x[2 * half + 1] * f),
+                   far = make_float2(sums.x[4 + 2 * half] * f, sums.x[5 + 2 * half] * f);
+      const float2 other =
+          make_float2(wave_shuffle_xor(odd ? near.x : far.x, 1), wave_shuffle_xor(odd ? near.y : far.y, 1));
+      const int s = row0 + acc_cell(lane_id(), 2 * half).row, d = d0 + fours_column();
+      if (s < c.S && d < c.Dh) {
+        *reinterpret_cast<float4*>(c.out + (static_cast<int64_t>(s) * c.H + h) * c.Dh + d) =
+            odd ? make_float4(other.x, other.y, far.x, far.y) : make_float4(near.x, near.y, other.x, other.y);
+      }
+    }
+    return;
+  }
+  GRETA_UNROLL
+  for (int r = 0; r < fragment_elements(); ++r) {
+    const FragmentCell cell = acc_cell(lane_id(), r);
+    const int s = row0 + cell.row, d = d0 + cell.column;
+    if (s < c.S && d < c.Dh) {
+      c.out[(static_cast<int64_t>(s) * c.H + h) * c.Dh + d] = sums.x[r] * factor[lane_row_of(r)];
+    }
+  }
 }
 
 // The running softmax of a wave's 16 rows.
@@ -188,10 +265,10 @@ template <Operand O, int DIMS, int WAVES>
 __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES))
     attention_prefill_kernel(Prefill c) {
   constexpr int kKeys = keys_of_tile(DIMS, WAVES), kKeyTiles = kKeys / kTile, kDimTiles = DIMS / kTile;
-  constexpr int kValues = kKeys * DIMS;  // of a tile
-  constexpr bool kKept = DIMS <= 128;    // q stays in registers
-  constexpr bool kGroups = in_groups(DIMS, WAVES);
-  GRETA_DYNAMIC_SHARED(half_bits, ring);
+  constexpr int kValues = kKeys * DIMS;                                              // of a tile
+  constexpr bool kGroups = in_groups(DIMS, WAVES), kKept = !kGroups && DIMS <= 128;  // q in registers
+  GRETA_DYNAMIC_SHARED(half_bits, queries);
+  half_bits* const ring = queries + queries_of_tile(DIMS, WAVES);
 
   const int tiles = (c.S + WAVES * kTile - 1) / (WAVES * kTile);
   const int tile = tiles - 1 - static_cast<int>(blockIdx.x) / c.H, h = static_cast<int>(blockIdx.x) % c.H;
@@ -208,11 +285,10 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
     if (v >= 0 && v < steps) load_tile<O, DIMS, WAVES>(c, c.v_cache, kv, v * kKeys, T, values(v));
     copies_commit();
   };
-  const auto begin_step = [&](int step) {
+  const auto begin_step = [&] {
     copies_wait<kRing - 2>();
     shared_written();
     __syncthreads();  // tiles of this step are there, those of the step before are free
-    fetch(step);
   };
 
   PairsA query[kKept ? kDimTiles : 1], p[kKeyTiles];
@@ -220,6 +296,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
   Running running;
   float factor[kLaneRowStorage];
   for (int step = 1 - kRing; step < 0; ++step) fetch(step);
+  if constexpr (kGroups) load_queries<O, DIMS, WAVES>(c, tile * WAVES * kTile, h, queries);
   if constexpr (kKept) {
     GRETA_UNROLL
     for (int k = 0; k < kDimTiles; ++k) query[k] = query_pairs<O>(c, row0, h, k * kTile);
@@ -232,14 +309,17 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
   }
 
   const auto multiply_keys = [&](int j) {
-    if constexpr (kKept) {
+    if constexpr (kGroups) {
       GRETA_UNROLL
       for (int k = 0; k < kDimTiles; ++k) {
-        if constexpr (kGroups) {
-          group_product_by_rows<O>(scores, query[k], keys(j), kKeys, 0, k * kTile, k > 0);
-        } else {
-          wave_product_by_rows<O, kKeyTiles>(scores, query[k], keys(j), kKeys, 0, k * kTile, k > 0);
-        }
+        group_product_of_tiles<O, kKeyTiles>(scores, queries, WAVES * kTile,
+                                             wave_id() / kGroupWaves * kGroupWaves * kTile, keys(j), kKeys,
+                                             k * kTile, k > 0);
+      }
+    } else if constexpr (kKept) {
+      GRETA_UNROLL
+      for (int k = 0; k < kDimTiles; ++k) {
+        wave_product_by_rows<O, kKeyTiles>(scores, query[k], keys(j), kKeys, 0, k * kTile, k > 0);
       }
     } else {
       GRETA_NO_UNROLL
@@ -254,10 +334,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
     GRETA_UNROLL
     for (int k = 0; k < kKeyTiles; ++k) {
       if constexpr (kGroups) {
-        GRETA_UNROLL
-        for (int d = 0; d < DIMS; d += kPanel) {
-          group_product_by_columns<O>(outs + d / kTile, p[k], values(j), kKeys, k * kTile, d, true);
-        }
+        group_product_of_columns<O, kDimTiles>(outs, p[k], values(j), kKeys, k * kTile);
       } else {
         wave_product_by_columns<O, kDimTiles>(outs, p[k], values(j), kKeys, k * kTile, 0, true);
       }
@@ -275,7 +352,8 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
     group_hold(p);
   };
 
-  begin_step(0);
+  begin_step();
+  fetch(0);
   GRETA_UNROLL
   for (int t = 0; t < kKeyTiles; ++t) scores[t].fill(0);
   group_hold(scores);
@@ -286,13 +364,14 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
   softmax(0);
   round_exponentials();
   for (int j = 1; j < steps; ++j) {
-    begin_step(j);
+    begin_step();
     group_hold(outs);
     group_hold(scores);
     group_hold(p);
     group_begin();
     multiply_keys(j);
     multiply_values(j - 1);
+    fetch(j);  // while the unit works
     group_wait<1>();
     group_hold(scores);
     softmax(j);
@@ -301,7 +380,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
     rescale(outs, factor);
     round_exponentials();
   }
-  begin_step(steps);
+  begin_step();
   group_hold(outs);
   group_hold(p);
   group_begin();
@@ -312,16 +391,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
   GRETA_UNROLL
   for (int i = 0; i < lane_rows(wave_size()); ++i) running.sum[i] = 1.0f / row_sum(running.sum[i]);
   GRETA_UNROLL
-  for (int t = 0; t < kDimTiles; ++t) {
-    GRETA_UNROLL
-    for (int r = 0; r < fragment_elements(); ++r) {
-      const FragmentCell cell = acc_cell(lane_id(), r);
-      const int s = row0 + cell.row, d = t * kTile + cell.column;
-      if (s < c.S && d < c.Dh) {
-        c.out[(static_cast<int64_t>(s) * c.H + h) * c.Dh + d] = outs[t].x[r] * running.sum[lane_row_of(r)];
-      }
-    }
-  }
+  for (int t = 0; t < kDimTiles; ++t) store_rows(c, row0, h, t * kTile, outs[t], running.sum);
 }
 
 struct Launched {
@@ -332,7 +402,7 @@ struct Launched {
 template <Operand O, int DIMS, int WAVES>
 Launched launch(hipStream_t stream, const Prefill& c) {
   constexpr int kKeys = keys_of_tile(DIMS, WAVES);
-  constexpr size_t kShared = 2 * kRing * kKeys * DIMS * sizeof(half_bits);
+  constexpr size_t kShared = (queries_of_tile(DIMS, WAVES) + 2 * kRing * kKeys * DIMS) * sizeof(half_bits);
   const int wave = wave_size();
   const std::string name = std::string("attention_prefill<operand=") + operand_name(O) +
                            ",cache=" + cache_name(c.type) + ",tile=" + std::to_string(WAVES * kTile) + "x" +

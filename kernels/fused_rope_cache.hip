@@ -4,6 +4,7 @@
 // A thread a pair of neighbouring values: first those of q, then of k, then of v. Blocks of 64, no shared
 // memory, no collectives; one sincosf a pair of q or k.
 #include "kernels/cache_value.hpp"
+#include "kernels/hip/dependent_launch.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
@@ -39,6 +40,8 @@ __device__ __forceinline__ void write_pair(const RopeCache& c, int64_t pair, flo
 template <CacheType C>
 __global__ void rope_cache_kernel(RopeCache c, typename CacheValue<C>::Stored* k_cache,
                                   typename CacheValue<C>::Stored* v_cache) {
+  release_successor();
+  wait_for_predecessor();
   int64_t pair = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (pair < c.q_pairs) {
     const float2 value = turned(c, c.q, pair, c.H);
@@ -88,9 +91,9 @@ RopeCacheRan rope_cache(hipStream_t stream, const float* q, const float* k, cons
                     k_out};
   with_cache_type(type, [&]<CacheType C>() {
     using Stored = typename CacheValue<C>::Stored;
-    hipLaunchKernelGGL(rope_cache_kernel<C>, dim3(grid_for(c.q_pairs + 2 * c.k_pairs, kBlock, "rope_cache")),
-                       dim3(kBlock), 0, stream, c, static_cast<Stored*>(k_cache),
-                       static_cast<Stored*>(v_cache));
+    launch_dependent("rope_cache", rope_cache_kernel<C>,
+                     dim3(grid_for(c.q_pairs + 2 * c.k_pairs, kBlock, "rope_cache")), dim3(kBlock), 0, stream,
+                     c, static_cast<Stored*>(k_cache), static_cast<Stored*>(v_cache));
   });
   check_launched("rope_cache");
   const std::string name =

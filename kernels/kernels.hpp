@@ -151,11 +151,14 @@ ProductAddRan product_add(hipStream_t, const Weight& w, const float* x, const fl
 Attested attention_prefill(hipStream_t, Tuning, Operand, const float* q, const void* k_cache,
                            const void* v_cache, CacheType, int64_t S, int64_t start, int64_t H, int64_t Hkv,
                            int64_t Dh, float* out);
-// Both take Dh a multiple of 16 up to 256 (else LaunchError) and caches at 16 bytes. Prefill on NVIDIA runs
-// at its speed in builds for sm_90a with -DGRETA_WAVE_GROUPS (kernels/hip/wave_group.hpp).
-// Decode, one row at positions[0]: the cache is cut along t, each part by blocks of its own, the parts joined
-// by a second kernel (split-K). `capacity`: the most positions that this launch serves. `workspace`:
-// attention_decode_workspace() floats.
+// Both take Dh a multiple of 16 up to 256 (else LaunchError), and q, out and the caches at 16 bytes. Prefill
+// on NVIDIA runs at its speed in builds for sm_90a with -DGRETA_WAVE_GROUPS (kernels/hip/wave_group.hpp).
+// Decode, one row at positions[0]: the cache is cut along t, each part by a block of its own, the parts
+// joined by the last block to be done (split-K). `capacity`: the most positions that this launch serves.
+// `workspace`: attention_decode_workspace() floats at 16 bytes, zeroed before the first launch with it; then
+// it serves launches of the same H, Hkv and Dh, one after another. Where the launch directly before it in
+// the stream lets its successor begin early (rope_cache, the GEMVs), that one may write q and the rows at
+// positions[0], but neither positions nor earlier rows of the caches.
 int64_t attention_decode_workspace(int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh);
 Attested attention_decode(hipStream_t, const float* q, const void* k_cache, const void* v_cache, CacheType,
                           const int32_t* positions, int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh,

@@ -17,7 +17,7 @@
 //   wave_sync() wave_shuffle(v, lane) wave_shuffle_xor(v, mask) wave_shuffle_down(v, delta) wave_ballot(p)
 //                                        by every lane of the wave, at the same line
 //   GRETA_UNROLL                         before a loop whose register arrays need constant indices; GRETA_NO_UNROLL
-//   atomicAdd atomicMax atomicMin atomicCAS   expf sqrtf rsqrtf fmaf sincosf … of <cmath>
+//   atomicAdd atomicMax atomicMin atomicCAS __threadfence   expf sqrtf rsqrtf fmaf sincosf … of <cmath>
 //   f32_to_f16_rn f16_to_f32 (half.hpp), the matrix fragments of fragment.hpp
 // Host code: the hip… runtime calls, or the checked wrappers of checked.hpp.
 #pragma once

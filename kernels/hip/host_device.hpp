@@ -99,6 +99,9 @@ inline void __syncthreads(greta::kernels::SourceLocation where = greta::kernels:
   ::greta::kernels::host::block_rendezvous(where);
 }
 
+// Orders what this lane did to memory before it ahead of what it does after it, as all other blocks see it.
+inline void __threadfence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+
 // Atomics return the old value; relaxed, as on cards. Blocks run on several threads, so they are real ones.
 template <typename T>
 T atomicAdd(T* at, std::type_identity_t<T> value) {
