@@ -1,7 +1,10 @@
 // From a comparison to a finding: whatever is missing, unreadable or empty ends as INVALID with a sentence
 // that says so.
 #include <fmt/format.h>
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "datasets/error.hpp"
@@ -26,16 +29,7 @@ void settle(Finding& finding) {
           m.worst_bound, m.bound_ratio);
 }
 
-}  // namespace
-
-Judge::Judge(std::string probe, std::string mode, std::string prompt, std::string arm) {
-  blank_.probe = std::move(probe);
-  blank_.mode = std::move(mode);
-  blank_.prompt = std::move(prompt);
-  blank_.arm = std::move(arm);
-}
-
-void Judge::judge(Finding finding, const Compare& compare) {
+Finding judged(Finding finding, const Judge::Compare& compare) {
   try {
     compare(finding);
     settle(finding);
@@ -47,22 +41,78 @@ void Judge::judge(Finding finding, const Compare& compare) {
     finding.metrics = {};
     finding.message = message_of(error);
   }
-  findings_.push_back(std::move(finding));
-  ++made_;
+  return finding;
 }
 
-void Judge::operator()(const Place& place, const Compare& compare) {
+// Ten numbers of float64 an element, at most: 2.7 GB.
+constexpr int64_t kElementsAtOnce = int64_t{1} << 25;
+
+// A comparison in parts of so many elements: their sums are joined in order, whoever makes them.
+constexpr size_t kPart = size_t{1} << 17;
+
+Metrics compare_in_parts(std::span<const float> actual, std::span<const double> value,
+                         std::span<const double> expected, std::span<const double> certain) {
+  std::vector<Piece> pieces(std::max<size_t>((actual.size() + kPart - 1) / kPart, 1));
+  tbb::parallel_for(size_t{0}, pieces.size(), [&](size_t i) {
+    const size_t begin = i * kPart, count = std::min(kPart, actual.size() - begin);
+    pieces[i] = compare_piece(actual.subspan(begin, count), value.subspan(begin, count),
+                              expected.subspan(begin, count), certain.subspan(begin, count));
+  });
+  return join(pieces);
+}
+
+}  // namespace
+
+Judge::Judge(std::string probe, std::string mode, std::string prompt, std::string arm) {
+  blank_.probe = std::move(probe);
+  blank_.mode = std::move(mode);
+  blank_.prompt = std::move(prompt);
+  blank_.arm = std::move(arm);
+}
+
+Finding Judge::blank_at(const Place& place) const {
   Finding finding = blank_;
   finding.phase = place.phase;
   finding.layer = place.layer;
   finding.stage = name_of(place.stage);
-  judge(std::move(finding), compare);
+  return finding;
+}
+
+void Judge::keep(Finding finding) {
+  findings_.push_back(std::move(finding));
+  ++made_;
+}
+
+void Judge::operator()(const Place& place, const Compare& compare) { keep(judged(blank_at(place), compare)); }
+
+void Judge::together(std::span<const Sized> places,
+                     const std::function<void(const Place&, Finding&)>& compare) {
+  size_t begin = 0;
+  while (begin < places.size()) {
+    size_t end = begin;
+    int64_t elements = 0;
+    do elements += places[end++].elements;
+    while (end < places.size() && elements + places[end].elements <= kElementsAtOnce);
+    std::vector<Finding> found(end - begin);
+    tbb::parallel_for(
+        begin, end,
+        [&](size_t i) {
+          // Alone: a thread that waits for a part of this one must not begin another place.
+          tbb::this_task_arena::isolate([&] {
+            found[i - begin] = judged(blank_at(places[i].place),
+                                      [&](Finding& finding) { compare(places[i].place, finding); });
+          });
+        },
+        tbb::simple_partitioner());
+    for (auto& finding : found) keep(std::move(finding));
+    begin = end;
+  }
 }
 
 void Judge::weight(const std::string& gguf_name, const Compare& compare) {
   Finding finding = blank_;
   finding.stage = "weight/" + gguf_name;
-  judge(std::move(finding), compare);
+  keep(judged(std::move(finding), compare));
 }
 
 std::vector<Finding> Judge::take() { return std::exchange(findings_, {}); }
@@ -80,7 +130,7 @@ void compare_with(Finding& finding, const Tap& tap, std::span<const double> valu
                   std::span<const double> expected, std::span<const double> certain,
                   std::span<const double> lean) {
   describe_with(finding, tap, static_cast<int64_t>(value.size()));
-  finding.metrics = compare(tap.f32(), value, expected, certain);
+  finding.metrics = compare_in_parts(tap.f32(), value, expected, certain);
   if (tap.stored != DType::f32) finding.metrics.max_ulp = ulp_distance(tap.f32(), value, tap.stored);
   if (!lean.empty()) finding.metrics.bias_z = bias_z(tap.f32(), value, lean);
 }

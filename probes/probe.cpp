@@ -67,8 +67,13 @@ std::string wrong_value(const ProbeEntry& probe, const Option& option, const std
 }  // namespace
 
 const reference::Bounded& LocalReference::get(const std::string& what, const Compute& compute) {
-  const auto found = kept_.find(what);
-  return found != kept_.end() ? found->second : kept_.emplace(what, compute()).first->second;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = kept_.find(what); found != kept_.end()) return found->second;
+  }
+  auto computed = compute();  // in parallel itself, so never under the lock
+  const std::lock_guard lock(mutex_);
+  return kept_.emplace(what, std::move(computed)).first->second;
 }
 
 const reference::Bounded& LayerView::local(Stage stage) const {

@@ -62,13 +62,15 @@ struct Needs {
   std::vector<Stage> stages;        // empty: the suite's, or all
 };
 
-// The local reference of the tensors at hand, computed once however many probes ask for it.
+// The local reference of the tensors at hand, computed once however many probes ask for it one after another.
+// May be asked for several at once.
 class LocalReference {
  public:
   using Compute = std::function<reference::Bounded()>;
   const reference::Bounded& get(const std::string& what, const Compute& compute);
 
  private:
+  std::mutex mutex_;
   std::map<std::string, reference::Bounded> kept_;
 };
 
@@ -116,12 +118,20 @@ class Judge {
   using Compare = std::function<void(Finding&)>;
   Judge(std::string probe, std::string mode, std::string prompt, std::string arm);
   void operator()(const Place& place, const Compare& compare);
+  // The same of several places, in parallel as far as memory allows for so many `elements` each; the findings
+  // stand in the order of the places.
+  struct Sized {
+    Place place;
+    int64_t elements;
+  };
+  void together(std::span<const Sized> places, const std::function<void(const Place&, Finding&)>& compare);
   void weight(const std::string& gguf_name, const Compare& compare);
   std::vector<Finding> take();            // and forgets them
   int64_t made() const { return made_; }  // findings so far, those that were taken included
 
  private:
-  void judge(Finding finding, const Compare& compare);
+  Finding blank_at(const Place& place) const;
+  void keep(Finding finding);
   Finding blank_;
   std::vector<Finding> findings_;
   int64_t made_ = 0;

@@ -51,6 +51,31 @@ TEST_F(JudgeTest, NothingComparedIsInvalid) {
   EXPECT_EQ(finding.message.text(), "nothing was compared");
 }
 
+TEST_F(JudgeTest, SeveralAtOnceStandInTheirOrderAndFailAlone) {
+  constexpr int64_t kLarge = int64_t{1} << 24;
+  std::vector<Judge::Sized> places;
+  for (int layer = 0; layer < 40; ++layer)
+    places.push_back({{"prefill", layer, Stage::q},
+                      layer % 7 == 0   ? 3 * kLarge
+                      : layer % 3 == 0 ? kLarge
+                                       : 10});
+  judge({"prefill", 99, Stage::k}, [](Finding& finding) { finding.metrics.count = 1; });
+  judge.together(places, [](const Place& at, Finding& finding) {
+    finding.metrics.count = 100 + at.layer;
+    if (at.layer == 17) throw Missing(say("q is not there"));
+  });
+  EXPECT_EQ(judge.made(), 41);
+  const auto found = judge.take();
+  ASSERT_EQ(found.size(), 41u);
+  EXPECT_EQ(found[0].layer, 99);
+  for (int layer = 0; layer < 40; ++layer) {
+    const auto& finding = found[static_cast<size_t>(layer) + 1];
+    EXPECT_EQ(finding.layer, layer);
+    EXPECT_EQ(finding.status, layer == 17 ? Status::invalid : Status::pass);
+    EXPECT_EQ(finding.metrics.count, layer == 17 ? 0 : 100 + layer);
+  }
+}
+
 TEST_F(JudgeTest, WhatIsThrownIsInvalidAndNamed) {
   judge(place, [](Finding& finding) {
     finding.status = Status::pass;

@@ -2,6 +2,7 @@
 // failing stage is the broken one. chained: from the tokens on, within the noise that the declared arithmetic
 // makes in the reference itself.
 #include <fmt/format.h>
+#include <tbb/parallel_for.h>
 
 #include <algorithm>
 #include <cmath>
@@ -37,8 +38,13 @@ struct StageParity {
 
   void check_layer(const LayerView& at, Judge& judge) const {
     if (chained) return;
-    for (const Stage stage : at.stages)
-      judge(at.place(stage), [&](Finding& finding) { local(at, stage, finding); });
+    std::vector<Judge::Sized> places;
+    for (const Stage stage : at.stages) {
+      int64_t elements = 1;
+      for (const int64_t length : shape_of(stage, at.phase.sizes)) elements *= length;
+      places.push_back({at.place(stage), elements});
+    }
+    judge.together(places, [&](const Place& place, Finding& finding) { local(at, place.stage, finding); });
   }
 
   static void local(const LayerView& at, Stage stage, Finding& finding) {
@@ -52,7 +58,7 @@ struct StageParity {
     compare_with(finding, tap, span(bounded.value), span(bounded.expected), span(bounded.certain),
                  span(bounded.lean));
     distribute(finding, tap, bounded, info(stage).axes);
-    const double audit = reference::audit(model, stage, at.layer, at.phase.call, contract, fetch,
+    const double audit = reference::audit(model, stage, at.layer, at.phase.call, contract, fetch, bounded,
                                           kAuditSamples, at.evidence.seed);
     finding.reason = fmt::format("{}; the reference is within {:.1e} of the bound on {} samples",
                                  bounded.reason, audit, kAuditSamples);
@@ -73,23 +79,45 @@ struct StageParity {
     const auto& shape = tap.tensor->shape();
     const bool heads = shape.size() == 3 && axes.find('H') != std::string_view::npos;
     const size_t head_count = heads ? static_cast<size_t>(shape[1]) : 1;
-    const size_t width = heads ? static_cast<size_t>(shape[2]) : std::max<size_t>(values.size(), 1);
+    const size_t width = std::max<size_t>(
+        heads ? static_cast<size_t>(shape[2]) : values.size() / static_cast<size_t>(shape.front()), 1);
+    // By blocks of rows, so many that no worker waits for another; counts and maxima know no order.
+    const size_t rows = values.size() / width, block = std::max<size_t>((size_t{1} << 15) / width, 1);
     finding.by_expected.assign(kRatioBins, 0);
     finding.by_certain.assign(kRatioBins, 0);
     std::vector<float> worst(head_count, 0);
-    for (size_t begin = 0; begin < values.size(); begin += width) {
-      float& of_head = worst[begin / width % head_count];
-      for (size_t i = begin; i < begin + width; ++i) {
-        const auto at = static_cast<Eigen::Index>(i);
-        const double value = bounded.value.data()[at], expected = bounded.expected.data()[at];
-        const double error = same(values[i], value) ? 0 : std::abs(values[i] - value);
-        const double ratio = ratio_of(error, expected);
-        ++finding.by_expected[static_cast<size_t>(ratio_bin(ratio))];
-        ++finding.by_certain[static_cast<size_t>(ratio_bin(ratio_of(error, bounded.certain.data()[at])))];
-        if (!(ratio <= of_head)) of_head = static_cast<float>(ratio);
+    std::mutex mutex;
+    tbb::parallel_for(size_t{0}, (rows + block - 1) / block, [&](size_t at) {
+      std::vector<int64_t> by_expected(kRatioBins), by_certain(kRatioBins);
+      std::vector<float> of_head(head_count, 0);
+      for (size_t row = at * block; row < std::min(rows, (at + 1) * block); ++row)
+        of_head[row % head_count] =
+            std::max(of_head[row % head_count],
+                     count_row(values, bounded, row * width, width, by_expected, by_certain));
+      const std::lock_guard lock(mutex);
+      for (size_t bin = 0; bin < kRatioBins; ++bin) {
+        finding.by_expected[bin] += by_expected[bin];
+        finding.by_certain[bin] += by_certain[bin];
       }
-    }
+      for (size_t head = 0; head < head_count; ++head) worst[head] = std::max(worst[head], of_head[head]);
+    });
     if (heads) finding.head_ratio = std::move(worst);
+  }
+
+  // Its largest ratio to the expected bound.
+  static float count_row(std::span<const float> values, const reference::Bounded& bounded, size_t begin,
+                         size_t width, std::vector<int64_t>& by_expected, std::vector<int64_t>& by_certain) {
+    double worst = 0;
+    for (size_t i = begin; i < begin + width; ++i) {
+      const auto at = static_cast<Eigen::Index>(i);
+      const double value = bounded.value.data()[at];
+      const double error = same(values[i], value) ? 0 : std::abs(values[i] - value);
+      const double ratio = ratio_of(error, bounded.expected.data()[at]);
+      ++by_expected[static_cast<size_t>(ratio_bin(ratio))];
+      ++by_certain[static_cast<size_t>(ratio_bin(ratio_of(error, bounded.certain.data()[at])))];
+      worst = std::max(worst, ratio);
+    }
+    return static_cast<float>(worst);
   }
 
   static bool same(float actual, double reference) {

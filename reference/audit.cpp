@@ -200,10 +200,15 @@ double audit_values(const Request& in, const Matrix& value, const Matrix& expect
 }
 
 double audit(const Model& model, Stage stage, int layer, const Call& call, const Contract& contract,
+             const Fetch& fetch, const Bounded& judged, int samples, uint64_t seed) {
+  return audit_values({model, stage, layer, call, contract, fetch}, judged.value, judged.expected, samples,
+                      seed);
+}
+
+double audit(const Model& model, Stage stage, int layer, const Call& call, const Contract& contract,
              const Fetch& fetch, int samples, uint64_t seed) {
-  const Request request{model, stage, layer, call, contract, fetch};
-  const auto bounded = judge(errors_of(request));
-  return audit_values(request, bounded.value, bounded.expected, samples, seed);
+  return audit(model, stage, layer, call, contract, fetch, local(model, stage, layer, call, contract, fetch),
+               samples, seed);
 }
 
 }  // namespace greta::reference

@@ -8,12 +8,12 @@
 #include "reference/rounding.hpp"
 
 namespace greta::reference {
-namespace {
-
-// The float64 evaluation of the bounds themselves, and of the value, is allowed one part in a million.
-constexpr double kSlack = 1 + 0x1p-20;
-
-}  // namespace
+Errors Errors::unset(Eigen::Index rows, Eigen::Index columns) {
+  Errors errors;
+  for (auto* matrix : {&errors.value, &errors.certain, &errors.rms, &errors.linear})
+    matrix->resize(rows, columns);
+  return errors;
+}
 
 Errors Errors::of_shape(Eigen::Index rows, Eigen::Index columns) {
   Errors errors;
@@ -48,11 +48,6 @@ Matrix deviation(const Errors& errors) {
   Matrix sigma =
       ((rms.square() + linear.square()).sqrt().min(errors.certain.array()) / std::sqrt(3.0)).matrix();
   return (errors.value.array().abs() <= kF32.largest).select(sigma, 0.0);
-}
-
-Matrix rounded(Rounding rounding, const Eigen::Ref<const Matrix, 0, Eigen::OuterStride<>>& values) {
-  const Format format = format_of(rounding);
-  return values.unaryExpr([format](double x) { return round_to(format, x); });
 }
 
 }  // namespace greta::reference

@@ -20,6 +20,9 @@ inline constexpr double kTiny =
 inline constexpr double kNormal = 0x1p-126;  // smallest normal f32
 inline constexpr double kLambda = 7.13;      // P(|N(0,1)| > 7.13) = 1.0e-12
 
+// The float64 evaluation of the bounds themselves, and of the value, is allowed one part in a million.
+inline constexpr double kSlack = 1 + 0x1p-20;
+
 // γ_n(u) = n·u / (1 − n·u); infinite where n·u reaches 1.
 inline double gamma(double n, double u = kU) {
   return n * u < 1 ? n * u / (1 - n * u) : std::numeric_limits<double>::infinity();
@@ -35,7 +38,8 @@ struct Errors {
   std::string reason;
   Matrix lean;  // the mean error of a unit that truncates; empty: 0
 
-  static Errors of_shape(Eigen::Index rows, Eigen::Index columns);
+  static Errors of_shape(Eigen::Index rows, Eigen::Index columns);  // all 0
+  static Errors unset(Eigen::Index rows, Eigen::Index columns);     // who asks fills in every element
 };
 
 // expected = min(certain, λ·rms + linear). A value outside the range of f32 becomes infinite; where it is not

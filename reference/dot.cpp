@@ -13,7 +13,8 @@ using Eigen::Index;
 Index block_of(Index terms) { return std::max<Index>(64, (terms / 16 + 63) / 64 * 64); }
 
 struct Scratch {
-  Matrix w_abs, w_square, value, abs, square, peak;
+  Matrix value, abs, square, peak;
+  Magnitudes w;
 };
 
 // Matrix products; worth it from a few rows on.
@@ -26,17 +27,8 @@ void sums_by_product(const DotOperand& x, const Rows& w, double least, Scratch& 
     multiply(x.value.middleCols(k, width), w.middleCols(k, width), s.value, k > 0);
     s.peak = s.peak.cwiseMax(s.value.cwiseAbs());
   }
-  if (least == 0) {
-    s.w_abs = w.cwiseAbs();
-    s.w_square = w.cwiseAbs2();
-  } else {
-    s.w_abs = w.unaryExpr([least](double value) { return magnitude(value, least); });
-    s.w_square = s.w_abs.cwiseAbs2();
-  }
-  s.abs.resize(x.value.rows(), w.rows());
-  s.square.resize(x.value.rows(), w.rows());
-  multiply(x.abs, s.w_abs, s.abs);
-  multiply(x.square, s.w_square, s.square);
+  s.w.set(w, least);
+  Magnitudes::products(x.magnitudes, s.w, s.abs, s.square);
 }
 
 // One pass over the weight, for the single row of a decode step: memory is the limit there. Plain: every
@@ -108,14 +100,16 @@ DotOperand::DotOperand(Matrix values, double least) : value(std::move(values)) {
     abs = value.cwiseAbs();
   else
     abs = value.unaryExpr([least](double x) { return magnitude(x, least); });
-  square = abs.cwiseAbs2();
+  if (many()) magnitudes.set(value, least);
 }
+
+bool DotOperand::many() const { return value.rows() > 2; }
 
 void dot_products(const DotOperand& x, const Rows& w, const DotArithmetic& arithmetic, Errors& errors,
                   Index column) {
   thread_local Scratch scratch;
   const double least = least_magnitude(arithmetic.unit, arithmetic.type);
-  x.value.rows() <= 2 ? sums_by_row(x, w, least, scratch) : sums_by_product(x, w, least, scratch);
+  x.many() ? sums_by_product(x, w, least, scratch) : sums_by_row(x, w, least, scratch);
   const auto terms = static_cast<double>(w.cols());
   const UnitSum how{arithmetic.unit, arithmetic.type, arithmetic.chain, arithmetic.extra,
                     arithmetic.rescales};

@@ -1,4 +1,6 @@
 #include <fmt/format.h>
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_for.h>
 
 #include "datasets/error.hpp"
 #include "reference/dequantise.hpp"
@@ -9,6 +11,9 @@ namespace greta::reference {
 namespace {
 
 using Eigen::Index;
+
+constexpr const char* kUnpackedInF32 =
+    "unpacked in f32: one rounding of the difference d·sc·q − dmin·m, 2^-24·|w|; other types are exact";
 
 // A weight brought to the declared type: exact where f32 holds the value, else one rounding of the difference
 // in f32, and where the type is narrower, the rounding to it, which is known but for values that f32's
@@ -28,9 +33,8 @@ void round_weights(GgmlType type, Rounding to, Errors& errors) {
     }
     errors.certain.data()[i] = errors.linear.data()[i] = error;
   }
-  errors.reason = to == Rounding::f32 ? "unpacked in f32: one rounding of the difference d·sc·q − dmin·m, "
-                                        "2^-24·|w|; other types are exact"
-                                      : "unpacked in f32 and rounded as declared: exact but for ties";
+  errors.reason =
+      to == Rounding::f32 ? kUnpackedInF32 : "unpacked in f32 and rounded as declared: exact but for ties";
 }
 
 Errors moved(Matrix value) {
@@ -64,6 +68,31 @@ Errors dequantised_rows(GgmlType type, Matrix exact, const Contract& contract) {
   errors.value = std::move(exact);
   round_weights(type, *contract.w, errors);
   return errors;
+}
+
+// In f32 what round_weights() and judge() do, in one pass that is vectorised: all weights of a model go this
+// way.
+void judge_dequantised(GgmlType type, const Eigen::Ref<const Matrix>& exact, const Contract& contract,
+                       Bounded& out) {
+  if (*contract.w != Rounding::f32) {
+    out = judge(dequantised_rows(type, exact, contract));
+    return;
+  }
+  for (auto* matrix : {&out.value, &out.certain, &out.expected}) matrix->resize(exact.rows(), exact.cols());
+  out.reason = kUnpackedInF32;
+  const bool difference = rounds_in_f32(type);
+  for (Index row = 0; row < exact.rows(); ++row) {
+    const double* from = exact.data() + row * exact.outerStride();
+    double *value = out.value.row(row).data(), *certain = out.certain.row(row).data(),
+           *expected = out.expected.row(row).data();
+    for (Index k = 0; k < exact.cols(); ++k) {
+      const double w = from[k], as_f32 = static_cast<double>(static_cast<float>(w));
+      const double error = (kU * std::abs(w) + kTiny) * kSlack;
+      const bool inexact = difference & (as_f32 != w) & (std::abs(as_f32) <= kF32.largest);
+      value[k] = std::abs(w) <= kF32.largest ? w : as_f32;
+      certain[k] = expected[k] = inexact ? error : 0;
+    }
+  }
 }
 
 Errors dequantised_weight(const Model& model, const std::string& gguf_name, const Contract& contract,
@@ -105,15 +134,17 @@ Errors swiglu(const Request& in) {
   const Matrix gate = in.operand(0), up = in.operand(1);
   const double exp_ulp = *in.contract.exp_ulp * kUlp, div_ulp = *in.contract.div_ulp * kUlp;
   auto errors = Errors::of_shape(gate.rows(), gate.cols());
-  for (Index i = 0; i < gate.size(); ++i) {
-    const double g = gate.data()[i], u = up.data()[i];
-    const double e = std::exp(-g), y = g / (1 + e) * u;
-    const double share = std::isinf(e) ? 1 : e / (1 + e);
-    const double floor = 0x1p-121 * std::abs(u) + kTiny;
-    errors.value.data()[i] = y;
-    errors.certain.data()[i] = std::abs(y) * (share * exp_ulp + div_ulp + 3 * kU) * (1 + 0x1p-15) + floor;
-    errors.linear.data()[i] = errors.certain.data()[i];
-  }
+  tbb::parallel_for(tbb::blocked_range<Index>(0, gate.size(), 1 << 14), [&](const auto& range) {
+    for (Index i = range.begin(); i < range.end(); ++i) {
+      const double g = gate.data()[i], u = up.data()[i];
+      const double e = std::exp(-g), y = g / (1 + e) * u;
+      const double share = std::isinf(e) ? 1 : e / (1 + e);
+      const double floor = 0x1p-121 * std::abs(u) + kTiny;
+      errors.value.data()[i] = y;
+      errors.certain.data()[i] = std::abs(y) * (share * exp_ulp + div_ulp + 3 * kU) * (1 + 0x1p-15) + floor;
+      errors.linear.data()[i] = errors.certain.data()[i];
+    }
+  });
   errors.reason = fmt::format(
       "silu(gate)·up in f32, exp {} ulp, division {} ulp: (e^-g/(1+e^-g)·{}·2^-23 + {}·2^-23 + 3·2^-24)·|y| "
       "+ 2^-121·|up|",

@@ -185,9 +185,14 @@ void local_weight_tiles(const Model& model, const std::string& gguf_name, const 
                         const BoundedVisitor& visit) {
   require_dequant(gguf_name, contract);
   const auto type = model.weight_info(gguf_name).type;
-  model.visit_tiles(gguf_name, [&](int64_t begin, const Eigen::Ref<const Matrix>& tile) {
-    visit(begin, judge(dequantised_rows(type, tile, contract)));
-  });
+  model.visit_tiles(
+      gguf_name,
+      [&](int64_t begin, const Eigen::Ref<const Matrix>& tile) {
+        thread_local Bounded rows;
+        judge_dequantised(type, tile, contract, rows);
+        visit(begin, rows);
+      },
+      kCachedTile);
 }
 
 Bounded local_weight(const Model& model, const std::string& gguf_name, const Contract& contract) {

@@ -3,6 +3,7 @@
 #include "reference/dequantise.hpp"
 #include "reference/dot.hpp"
 #include "reference/half_sum.hpp"
+#include "reference/narrow.hpp"
 #include "reference/rounding.hpp"
 #include "reference/stages.hpp"
 
@@ -10,16 +11,6 @@ namespace greta::reference {
 namespace {
 
 using Eigen::Index;
-
-// A weight that f32 had to round and that lies within an ulp of f32 of the middle between two neighbours of
-// the narrow type may be rounded to either: the kernel's two roundings in f32 are not prescribed. Then its
-// whole ulp counts.
-bool may_round_either_way(const Format& format, double w, double rounded) {
-  const double as_f32 = round_to(kF32, w);
-  if (as_f32 == w || !std::isfinite(rounded)) return false;
-  const double half = 0.5 * ulp(format, w);
-  return std::abs(std::abs(w - rounded) - half) <= 2 * ulp(kF32, w);
-}
 
 // The weight as the declared arithmetic multiplies it: in f32, then in the narrow type.
 struct RoundedTile {
@@ -33,17 +24,33 @@ struct RoundedTile {
   void round(const Rows& w, Unit unit, Rounding to, bool difference) {
     doubts.clear();
     values.resize(w.rows(), w.cols());
-    const Format format = format_of(to);
     for (Index j = 0; j < w.rows(); ++j) {
-      for (Index k = 0; k < w.cols(); ++k) {
-        const double narrow = round_to(format, round_to(kF32, w(j, k)));
-        values(j, k) = taken(unit, to, narrow);
-        if (!difference || to == Rounding::f32 || !may_round_either_way(format, w(j, k), narrow)) continue;
-        const bool flushed =
-            values(j, k) != narrow;  // or, next to the smallest normal, the other neighbour is
+      const std::span<const double> exact(w.data() + j * w.outerStride(), static_cast<size_t>(w.cols()));
+      const std::span<double> row(values.row(j).data(), exact.size());
+      take(Unit::ieee, to, true, exact, row);
+      if (difference) doubt_row(j, exact, row, unit, to);
+      if (unit == Unit::cdna2) take(unit, to, false, row, row);
+    }
+  }
+
+  // Few are in doubt: blocks without any are passed over.
+  void doubt_row(Index j, std::span<const double> exact, std::span<const double> narrow, Unit unit,
+                 Rounding to) {
+    constexpr size_t kBlock = 256;
+    const Format format = format_of(to);
+    for (size_t begin = 0; begin < exact.size(); begin += kBlock) {
+      const size_t end = std::min(begin + kBlock, exact.size());
+      if (!any_may_round_either_way(to, exact.subspan(begin, end - begin),
+                                    narrow.subspan(begin, end - begin)))
+        continue;
+      for (size_t k = begin; k < end; ++k) {
+        if (!may_round_either_way(format, exact[k], narrow[k])) continue;
+        // flushed, or, next to the smallest normal, the other neighbour is
         const double normal = std::ldexp(1.0, format.min_exponent);
+        const bool flushed = taken(unit, to, narrow[k]) != narrow[k];
         doubts.push_back(
-            {j, k, unit == Unit::cdna2 && (flushed || narrow == normal) ? normal : ulp(format, w(j, k))});
+            {j, static_cast<Index>(k),
+             unit == Unit::cdna2 && (flushed || narrow[k] == normal) ? normal : ulp(format, exact[k])});
       }
     }
   }
@@ -77,16 +84,18 @@ Errors matmul(const Request& in) {
 
   const auto products = in.variant.half_sum ? half_sum_products : dot_products;
 
-  auto errors = Errors::of_shape(x.value.rows(), info.rows);
-  if (leans(unit)) errors.lean = Matrix::Zero(x.value.rows(), info.rows);
+  auto errors = Errors::unset(x.value.rows(), info.rows);
+  if (leans(unit)) errors.lean.resize(x.value.rows(), info.rows);
   const bool as_stored = !difference && to_w == Rounding::f32;
-  weight.visit_tiles([&](int64_t begin, const Eigen::Ref<const Matrix>& tile) {
-    if (as_stored) return products(x, tile.leftCols(terms), arithmetic, errors, begin);
-    thread_local RoundedTile rounded_tile;
-    rounded_tile.round(tile.leftCols(terms), unit, to_w, difference);
-    products(x, rounded_tile.values, arithmetic, errors, begin);
-    rounded_tile.add_doubts(x, begin, errors);
-  });
+  weight.visit_tiles(
+      [&](int64_t begin, const Eigen::Ref<const Matrix>& tile) {
+        if (as_stored) return products(x, tile.leftCols(terms), arithmetic, errors, begin);
+        thread_local RoundedTile rounded_tile;
+        rounded_tile.round(tile.leftCols(terms), unit, to_w, difference);
+        products(x, rounded_tile.values, arithmetic, errors, begin);
+        rounded_tile.add_doubts(x, begin, errors);
+      },
+      x.many() ? kWideTile : kCachedTile);
   errors.reason =
       fmt::format("matmul K={}, x {}, w {} (rounded as declared, so no error), {}", info.columns,
                   name_of(to_x), name_of(to_w), reason_of(unit, to_w, arithmetic.chain, arithmetic.extra));

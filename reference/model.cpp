@@ -14,16 +14,15 @@
 namespace greta::reference {
 namespace {
 
-// Weights up to kKept bytes in float64 stay, kBudget bytes of them, the least recently used go first. That is
-// about one layer of an 8B model's smaller weights, and all of a small model's.
-constexpr size_t kKept = size_t{64} << 20, kBudget = size_t{384} << 20;
+// Weights up to kKept bytes in float64 stay, kBudget bytes of them, the least recently used go first. Of a
+// model that is larger than the budget only the small ones stay: the others would be gone before their next
+// turn.
+constexpr size_t kKept = size_t{64} << 20, kBudget = size_t{384} << 20, kSmall = size_t{1} << 20;
 
-// Wide tiles spare the matrix product's packing, narrow ones spare memory (16 MiB a tile) and occupy all
-// cores.
-int64_t tile_rows(int64_t rows, int64_t columns) {
-  const int64_t eighth = (rows / 8 + 63) / 64 * 64;
-  const int64_t wide = std::clamp<int64_t>((int64_t{1} << 21) / std::max<int64_t>(columns, 1), 64, 512);
-  return std::min(wide, std::max<int64_t>(eighth, 128));
+int64_t tile_rows(int64_t rows, int64_t columns, const TileSize& size) {
+  const int64_t share = (rows / size.least_tiles + size.step - 1) / size.step * size.step;
+  const int64_t fit = std::clamp(size.values / std::max<int64_t>(columns, 1), size.step, size.most_rows);
+  return std::min(fit, std::max<int64_t>(share, size.step));
 }
 
 class Cache {
@@ -61,7 +60,7 @@ class Cache {
 }  // namespace
 
 struct Model::State {
-  explicit State(const GgufFile& gguf) : file(gguf), config(read_config(file)) {}
+  explicit State(const GgufFile& gguf) : file(gguf), config(read_config(file)), all_bytes(bytes_of(file)) {}
 
   void unpack(const GgufTensor& tensor, int64_t begin, int64_t end, double* out) const {
     const auto bytes = tensor.data.subspan(static_cast<size_t>(begin * tensor.row_bytes()),
@@ -70,8 +69,8 @@ struct Model::State {
   }
 
   template <typename Body>
-  static void for_tiles(int64_t rows, int64_t columns, const Body& body) {
-    const int64_t step = tile_rows(rows, columns), tiles = (rows + step - 1) / step;
+  static void for_tiles(int64_t rows, int64_t columns, const TileSize& size, const Body& body) {
+    const int64_t step = tile_rows(rows, columns, size), tiles = (rows + step - 1) / step;
     tbb::parallel_for(int64_t{0}, tiles,
                       [&](int64_t tile) { body(tile * step, std::min(rows, (tile + 1) * step)); });
   }
@@ -79,17 +78,26 @@ struct Model::State {
   MatrixPtr whole(const GgufTensor& tensor) {
     if (auto kept = cache.find(tensor.name)) return kept;
     auto matrix = std::make_shared<Matrix>(tensor.rows(), tensor.columns());
-    for_tiles(tensor.rows(), tensor.columns(),
+    for_tiles(tensor.rows(), tensor.columns(), kCachedTile,
               [&](int64_t begin, int64_t end) { unpack(tensor, begin, end, matrix->row(begin).data()); });
     if (keeps(tensor)) cache.insert(tensor.name, matrix);
     return matrix;
   }
-  static bool keeps(const GgufTensor& tensor) {
-    return static_cast<size_t>(tensor.rows() * tensor.columns()) * sizeof(double) <= kKept;
+  bool keeps(const GgufTensor& tensor) const {
+    return bytes_of(tensor) <= (all_bytes <= kBudget ? kKept : kSmall);
+  }
+  static size_t bytes_of(const GgufTensor& tensor) {
+    return static_cast<size_t>(tensor.rows() * tensor.columns()) * sizeof(double);
+  }
+  static size_t bytes_of(const GgufFile& file) {
+    size_t sum = 0;
+    for (const auto& tensor : file.tensors()) sum += bytes_of(tensor);
+    return sum;
   }
 
   GgufFile file;  // holds the mapping
   Config config;
+  size_t all_bytes;  // of all weights in float64
   Cache cache;
 };
 
@@ -118,10 +126,10 @@ Model::WeightInfo Model::weight_info(const std::string& name) const {
   return {tensor.type, tensor.rows(), tensor.columns()};
 }
 
-void Model::visit_tiles(const std::string& name, const TileVisitor& visit) const {
+void Model::visit_tiles(const std::string& name, const TileVisitor& visit, const TileSize& size) const {
   const auto& tensor = state_->file.tensor(name);
-  const auto kept = State::keeps(tensor) ? state_->whole(tensor) : nullptr;
-  State::for_tiles(tensor.rows(), tensor.columns(), [&](int64_t begin, int64_t end) {
+  const auto kept = state_->keeps(tensor) ? state_->whole(tensor) : nullptr;
+  State::for_tiles(tensor.rows(), tensor.columns(), size, [&](int64_t begin, int64_t end) {
     if (kept) return visit(begin, kept->middleRows(begin, end - begin));
     thread_local Matrix tile;
     tile.resize(end - begin, tensor.columns());

@@ -33,6 +33,16 @@ struct Config {
   StageSizes sizes(int64_t S, int64_t T) const;
 };
 
+// How a weight is cut into tiles: `values` at most each, and so many rows that there are `least_tiles` of
+// them where that leaves multiples of `step`.
+struct TileSize {
+  int64_t values, most_rows, least_tiles, step;
+};
+// For products of matrices: wide tiles spare the packing, narrow ones memory (16 MiB) and occupy all cores.
+inline constexpr TileSize kWideTile = {int64_t{1} << 21, 256, 8, 64};
+// For one pass over the values: they stay in a core's own cache.
+inline constexpr TileSize kCachedTile = {int64_t{1} << 15, 512, 8, 1};
+
 class Model {
  public:
   explicit Model(
@@ -56,7 +66,8 @@ class Model {
   // order; a weight that is too large to be kept is unpacked tile by tile. Tiles do not depend on the number
   // of threads; `visit` starts no parallel work of its own.
   using TileVisitor = std::function<void(int64_t begin, const Eigen::Ref<const Matrix>& tile)>;
-  void visit_tiles(const std::string& gguf_name, const TileVisitor& visit) const;
+  void visit_tiles(const std::string& gguf_name, const TileVisitor& visit,
+                   const TileSize& size = kWideTile) const;
   std::string output_weight() const;  // "output.weight", or "token_embd.weight" when tied
 
  private:
@@ -121,6 +132,9 @@ void local_weight_tiles(const Model&, const std::string& gguf_name, const Contra
 // double-double| / expected bound (far under 1, or the reference is not fit to judge).
 double audit(const Model&, Stage, int layer, const Call&, const Contract&, const Fetch&, int samples,
              uint64_t seed);
+// The same of what local() has given.
+double audit(const Model&, Stage, int layer, const Call&, const Contract&, const Fetch&,
+             const Bounded& judged, int samples, uint64_t seed);
 
 // Chained mode: from the tokens on, all calls over one cache, with the noise envelope of the reference
 // itself: rerun with every stage's output perturbed at random by the rounding error that the stage's contract

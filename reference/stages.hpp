@@ -42,6 +42,8 @@ Errors copy(const Request&);                                       // bits are m
 Errors add(const Request&);                                        // a + b
 Errors swiglu(const Request&);                                     // gate / (1 + e^-gate) · up
 Errors dequantised_rows(GgmlType, Matrix exact, const Contract&);  // of a weight
+// Their bounds at once, in the memory that `out` has.
+void judge_dequantised(GgmlType, const Eigen::Ref<const Matrix>& exact, const Contract&, Bounded& out);
 Errors dequantised_weight(const Model&, const std::string& gguf_name, const Contract&,
                           const WeightReading& reading = {});
 // gelu.cpp

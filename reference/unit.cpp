@@ -15,7 +15,7 @@ double cdna2_additions(Rounding type, double chain) {
 
 // The running sum is no larger than what the partial sums pass through, with a random walk, nor is any
 // product.
-double running(const DotSums& dot) { return std::hypot(dot.peak, std::sqrt(dot.square)); }
+double running(const DotSums& dot) { return std::sqrt(dot.peak * dot.peak + dot.square); }
 
 // Every sum below the normal range of f32 is flushed, every product likewise.
 DotError cdna2_error(const UnitSum& how, const DotSums& dot, double terms) {
@@ -71,11 +71,6 @@ double taken(Unit unit, Rounding type, double value) {
   const Format& format = format_of(type);
   const double rounded = round_to(format, value);
   return unit == Unit::cdna2 && std::abs(rounded) < std::ldexp(1.0, format.min_exponent) ? 0 : rounded;
-}
-
-Matrix taken(Unit unit, Rounding type, const Eigen::Ref<const Matrix, 0, Eigen::OuterStride<>>& values) {
-  if (unit != Unit::cdna2) return rounded(type, values);
-  return values.unaryExpr([=](double x) { return taken(unit, type, x); });
 }
 
 double least_magnitude(Unit unit, Rounding type) {

@@ -70,17 +70,20 @@ MatrixPtr WeightReader::whole() const {
   return moved;
 }
 
-void WeightReader::visit_tiles(const Model::TileVisitor& visit) const {
-  if (reading_.in_place() && as_in_file()) return model_.visit_tiles(name_, visit);
+void WeightReader::visit_tiles(const Model::TileVisitor& visit, const TileSize& size) const {
+  if (reading_.in_place() && as_in_file()) return model_.visit_tiles(name_, visit, size);
   const MatrixPtr moved = reading_.in_place() ? nullptr : whole();
-  model_.visit_tiles(name_, [&](int64_t begin, const Eigen::Ref<const Matrix>& right) {
-    if (moved) return visit(begin, moved->middleRows(begin, right.rows()));
-    thread_local Matrix tile;
-    tile.resize(right.rows(), right.cols());
-    for (int64_t i = 0; i < tile.rows(); ++i)
-      unpack_row(begin + i, {tile.row(i).data(), static_cast<size_t>(tile.cols())});
-    visit(begin, tile);
-  });
+  model_.visit_tiles(
+      name_,
+      [&](int64_t begin, const Eigen::Ref<const Matrix>& right) {
+        if (moved) return visit(begin, moved->middleRows(begin, right.rows()));
+        thread_local Matrix tile;
+        tile.resize(right.rows(), right.cols());
+        for (int64_t i = 0; i < tile.rows(); ++i)
+          unpack_row(begin + i, {tile.row(i).data(), static_cast<size_t>(tile.cols())});
+        visit(begin, tile);
+      },
+      size);
 }
 
 }  // namespace greta::reference

@@ -35,7 +35,7 @@ class WeightReader {
   // All of W', 8 bytes an element.
   MatrixPtr whole() const;
   // As Model::visit_tiles; where W' is another order of the weight, by way of whole().
-  void visit_tiles(const Model::TileVisitor& visit) const;
+  void visit_tiles(const Model::TileVisitor& visit, const TileSize& size = kWideTile) const;
 
  private:
   int64_t place(int64_t n, int64_t k) const;  // of W'[n, k] in the weight written flat
