@@ -36,7 +36,7 @@ void Magnitudes::set(const Rows& values, double least) {
   scale_.resize(static_cast<size_t>(values.rows()));
   for (Index i = 0; i < values.rows(); ++i) {
     const double* row = values.data() + i * values.outerStride();
-    const double largest = std::max(largest_of(row, terms), least);
+    const double largest = magnitude(largest_of(row, terms), least);
     const double scale = largest > 0 ? std::ldexp(1.0, std::ilogb(largest)) : 0,
                  to_scale = largest > 0 ? 1 / scale : 1;  // a row of zeros is worth 0
     scale_[static_cast<size_t>(i)] = scale;
