@@ -23,8 +23,8 @@ void start_again_with_better_core(char** argv) {
 }
 
 // Tensors of many MB come and go with every stage; a system that takes their pages back each time and clears
-// them anew costs half of a run on an 8B model. So what is freed stays with the process, in one heap that all
-// threads share, up to 2 GB of it unused at its end (an int's largest).
+// them anew costs two fifths of a run on an 8B model. So what is freed stays with the process, in one heap
+// that all threads share, up to 2 GB of it unused at its end (an int's largest).
 void keep_freed_memory() {
 #ifdef __GLIBC__
   mallopt(M_MMAP_MAX, 0);
