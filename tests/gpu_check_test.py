@@ -77,8 +77,25 @@ def main():
         done, rows = gpu_check(folder, "gemv")
         check(done.returncode == 1 and rows[0][-1] == "FAIL", f"no program: {rows}")
 
+        small = [[f"{kernel} {shape}", "3", "TB/s", "4", "0.9"] for kernel in ("rmsnorm", "softmax", "swiglu", "rope")
+                 for shape in (("2048x32x128", "16384x32x128") if kernel == "rope" else ("2048x4096", "8192x14336"))]
+        odd = [["rmsnorm 65600x205", "1", "TB/s", "4", "0.3"], ["rmsnorm 1x4096", "2", "us", "0", "0.000"]]
+        program(bench.with_name("elementwise_bench"), lines(small + odd))
+        done, rows = gpu_check(folder, "elementwise")
+        check(done.returncode == 0 and [row[-1] for row in rows] == ["PASS"] * 8 + ["noted"] * 2, f"other shapes are noted: {rows}")
+        program(bench.with_name("elementwise_bench"), lines(small[1:] + odd))
+        done, rows = gpu_check(folder, "elementwise")
+        check(done.returncode == 1 and "1 figures" in rows[1][1], f"a width is missing: {rows}")
+
         done, rows = gpu_check(folder, "verdicts")
         check(done.returncode == 0 and len(rows) == 7, f"equal verdicts: {rows}")
+        (folder / "out").rename(folder / "earlier")
+        done, rows = gpu_check(folder, "verdicts", "--host-from", folder / "earlier")
+        check(done.returncode == 0 and len(rows) == 7, f"the host's side from an earlier call: {rows}")
+        (folder / "earlier" / "verdicts_host" / "b3_31" / "verdicts.json").write_text('{"status": "pass", "findings": []}')
+        done, rows = gpu_check(folder, "verdicts", "--host-from", folder / "earlier")
+        check(done.returncode == 1 and [row[0] for row in rows if row[-1] == "FAIL"] == ["b3_31: verdicts as on the host"],
+              f"another host's side: {rows}")
         (folder / "bin" / "greta.wrong").touch()
         done, rows = gpu_check(folder, "verdicts")
         check(done.returncode == 1 and [row[0] for row in rows if row[-1] == "FAIL"] == ["b3_31: verdicts as on the host"],
