@@ -46,8 +46,9 @@ inline double round_to(Rounding rounding, double x) { return round_to(format_of(
 // Unit roundoff: half the distance from 1 to the next number.
 inline double unit_roundoff(Rounding rounding) { return std::ldexp(1.0, -format_of(rounding).precision); }
 
-// The distance between neighbours of the format at x.
+// The distance between neighbours of the format at x; of infinity and NaN the same again.
 inline double ulp(const Format& format, double x) {
+  if (!std::isfinite(x)) return std::abs(x);
   const int exponent = x == 0 ? format.min_exponent : std::max(std::ilogb(x), format.min_exponent);
   return std::ldexp(1.0, exponent + 1 - format.precision);
 }
