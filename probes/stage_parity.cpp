@@ -76,6 +76,7 @@ struct StageParity {
   static void distribute(Finding& finding, const Tap& tap, const reference::Bounded& bounded,
                          std::string_view axes) {
     const auto values = tap.f32();
+    if (values.empty()) return;  // the judge refuses it
     const auto& shape = tap.tensor->shape();
     const bool heads = shape.size() == 3 && axes.find('H') != std::string_view::npos;
     const size_t head_count = heads ? static_cast<size_t>(shape[1]) : 1;
