@@ -210,7 +210,12 @@ ForwardResult MachineEngine::forward(std::span<const int32_t> tokens, LogitRows 
     }
     result.launched = launch(pass, s.modes.graph && !tapped && tokens.size() == 1);
     const size_t logits = wants_logits ? s.logits.size() : 0;
-    if (!s.launcher->awaits_logits()) std::fill_n(s.logits.data(), logits, 0.0f);
+    if (!s.launcher->awaits_logits()) {
+      // Before the copy is asked for: a card's may be there by the time that the host looks, the next one
+      // not.
+      std::fill_n(s.logits.data(), logits, 0.0f);
+      early = std::vector(s.logits.data(), s.logits.data() + logits);
+    }
     if (wants_logits)
       hip_check(hipMemcpyAsync(s.logits.data(), s.last_logits, logits * sizeof(float), hipMemcpyDeviceToHost,
                                s.stream.get()),
@@ -218,7 +223,6 @@ ForwardResult MachineEngine::forward(std::span<const int32_t> tokens, LogitRows 
     hip_check(hipMemcpyAsync(s.top1.data(), s.workspace.top1.data(), sizeof(int32_t), hipMemcpyDeviceToHost,
                              s.stream.get()),
               "hipMemcpyAsync of top-1");
-    if (!s.launcher->awaits_logits()) early = std::vector(s.logits.data(), s.logits.data() + logits);
     hip_check(hipStreamSynchronize(s.stream.get()), "forward pass");
     if (tapped) s.delivery.close();
     result.last_logits.assign(s.logits.data(), s.logits.data() + logits);

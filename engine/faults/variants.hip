@@ -1,6 +1,8 @@
 #include "engine/faults/variants.hpp"
 
+#include <atomic>
 #include <cmath>
+#include <random>
 
 #include "kernels/hip/checked.hpp"
 
@@ -33,19 +35,32 @@ __global__ void norm_kernel(Norm how, const float* x, const float* weight, int64
     out[r * columns + i] = static_cast<float>((row[i] - mean) / root * weight[i]);
 }
 
+constexpr int kNormBlock = 256, kNormSums = 8;
+
+// On a card waves that happen to run side by side would hide what is missing: those of `late` (a bit a wave)
+// add up their share 32 times. volatile: a race is undefined to the compiler, and on an H200 what it made of
+// one ended in an illegal access; so the race is the memory's alone.
 __global__ void norm_without_barrier_kernel(const float* x, const float* weight, int64_t columns, float eps,
-                                            float* out) {
-  GRETA_SHARED(float, squares, kBlock);
+                                            uint32_t late, float* out) {
+  GRETA_SHARED(float, shared, kNormBlock);
+  volatile float* const squares = shared;
   const int thread = static_cast<int>(threadIdx.x);
-  const float* row = x + static_cast<int64_t>(blockIdx.x) * columns;
+  const volatile float* row = x + static_cast<int64_t>(blockIdx.x) * columns;
   float own = 0;
-  for (int64_t i = thread; i < columns; i += kBlock) own = fmaf(row[i], row[i], own);
+  for (int turn = late >> kernels::wave_id() & 1 ? 32 : 1; turn > 0; --turn) {
+    own = 0;
+    for (int64_t i = thread; i < columns; i += kNormBlock) own = fmaf(row[i], row[i], own);
+  }
   squares[thread] = own;
   // Here the barrier is missing.
+  float sums[kNormSums] = {};
+  for (int i = 0; i < kNormBlock; i += kNormSums) {
+    for (int j = 0; j < kNormSums; ++j) sums[j] += squares[i + j];
+  }
   float sum = 0;
-  for (int i = 0; i < kBlock; ++i) sum += squares[i];
+  for (const float part : sums) sum += part;
   const float scale = 1.0f / sqrtf(sum / static_cast<float>(columns) + eps);
-  for (int64_t i = thread; i < columns; i += kBlock)
+  for (int64_t i = thread; i < columns; i += kNormBlock)
     out[static_cast<int64_t>(blockIdx.x) * columns + i] = row[i] * scale * weight[i];
 }
 
@@ -198,8 +213,14 @@ void norm(hipStream_t stream, const Norm& how, const float* x, const float* weig
 }
 void norm_without_barrier(hipStream_t stream, const float* x, const float* weight, int64_t rows,
                           int64_t columns, float eps, float* out) {
-  hipLaunchKernelGGL(norm_without_barrier_kernel, dim3(static_cast<unsigned>(rows)), dim3(kBlock), 0, stream,
-                     x, weight, columns, eps, out);
+  // Other waves each time, neither none nor all: the same call again meets another race.
+  static std::atomic<uint32_t> launches;
+  std::minstd_rand random(launches++ + 1);
+  random.discard(2);
+  const uint32_t first = kernels::wave_size() == 64 ? 0xf : 0xff;
+  const uint32_t late = 1 + static_cast<uint32_t>(random()) % (first - 1);
+  hipLaunchKernelGGL(norm_without_barrier_kernel, dim3(static_cast<unsigned>(rows)), dim3(kNormBlock), 0,
+                     stream, x, weight, columns, eps, late, out);
   kernels::hip_check_launch("norm_without_barrier");
 }
 void rope(hipStream_t stream, const Rope& how, const float* x, const float* frequency,

@@ -16,7 +16,7 @@ struct Norm {
 };
 void norm(hipStream_t, const Norm&, const float* x, const float* weight, int64_t rows, int64_t columns,
           float* out);
-// The shipping kernel's reduction without its barrier.
+// A block of 256 a row: the shipping kernel's reduction without its barrier, and some of its waves late.
 void norm_without_barrier(hipStream_t, const float* x, const float* weight, int64_t rows, int64_t columns,
                           float eps, float* out);
 
