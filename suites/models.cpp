@@ -43,13 +43,13 @@ Models::Models(const Suite& suite, const RunOptions& options) {
 
 void Models::add(const Suite& suite, const std::string& path) {
   const GgufFile& file = open_.emplace(path, GgufFile::open(path)).first->second;
-  auto model = std::make_unique<reference::Model>(file);
+  auto model = std::make_shared<const reference::Model>(file);
   auto prompts = load_prompts(suite, file);
   if (first_.empty()) {
-    first_ = current_ = path;
+    first_ = path;
     config_ = model->config();
     prompts_ = std::move(prompts);
-    reference_ = std::move(model);
+    first_model_ = std::move(model);
     return;
   }
   if (!same_sizes(config_, model->config()))
@@ -63,14 +63,14 @@ void Models::add(const Suite& suite, const std::string& path) {
           prompts_[i].id, prompts_[i].tokens.size(), first_, prompts[i].tokens.size(), path);
 }
 
-const reference::Model& Models::reference(const std::string& arm) {
+std::shared_ptr<const reference::Model> Models::reference(const std::string& arm) {
   const std::string& path = path_.at(arm);
-  if (path != current_) {
-    reference_ = nullptr;  // the old one's weights go before the new one's come
-    reference_ = std::make_unique<reference::Model>(open_.at(path));
-    current_ = path;
-  }
-  return *reference_;
+  const std::lock_guard lock(mutex_);
+  auto model = held_[path].lock();
+  if (!model && path == first_) model = std::move(first_model_);
+  if (!model) model = std::make_shared<const reference::Model>(open_.at(path));
+  held_[path] = model;
+  return model;
 }
 
 std::map<std::string, std::string> Models::digests() const {

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,8 @@ class Models {
   Models(const Suite& suite, const RunOptions& options);
 
   const GgufFile& file(const std::string& arm) const { return open_.at(path_.at(arm)); }
-  // Valid until that of an arm with another file is asked for.
-  const reference::Model& reference(const std::string& arm);
+  // The same to all who hold it at once; from any thread.
+  std::shared_ptr<const reference::Model> reference(const std::string& arm);
   const reference::Config& config() const { return config_; }      // but for the weights they are all alike
   const std::vector<Prompt>& prompts() const { return prompts_; }  // in every model the same tokens
   std::map<std::string, std::string> digests() const;              // by arm
@@ -34,10 +35,12 @@ class Models {
 
   std::map<std::string, std::string> path_;  // of each arm
   std::map<std::string, GgufFile> open_;     // by path
-  std::string first_, current_;              // paths
+  std::string first_;                        // path
   reference::Config config_;
   std::vector<Prompt> prompts_;
-  std::unique_ptr<reference::Model> reference_;
+  std::mutex mutex_;
+  std::shared_ptr<const reference::Model> first_model_;                // until it is asked for
+  std::map<std::string, std::weak_ptr<const reference::Model>> held_;  // by path
 };
 
 }  // namespace greta::suites

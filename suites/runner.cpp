@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <mutex>
+#include <optional>
 
 #include "datasets/error.hpp"
 #include "engine/choices.hpp"
@@ -53,11 +56,25 @@ Message reason_of(const std::exception& error) {
   return interrupted ? say("interrupted by {}", interrupted->signal) : probes::message_of(error);
 }
 
-// One device: its engines of the arm that runs, and the thread that checks what they deliver.
+// One device: its engines of the arm that runs there, and the thread that checks what they deliver.
 struct Station {
-  std::string device;
+  std::string device, arm;
   std::unique_ptr<EnginePort> engine, repeat;
+  Message repeat_note;
+  std::shared_ptr<const reference::Model> model;
   Checker checker;
+};
+
+// A case of an arm, or its weights; and what became of it.
+struct Task {
+  const Arm* arm;
+  const Case* item = nullptr;  // null: the weights
+  bool last = false;           // of the arm
+  bool complete = false;
+  std::shared_ptr<const reference::Model> model;
+  std::optional<Bench> bench;  // as long as what refers to it
+  std::unique_ptr<CaseRun> run;
+  std::unique_ptr<WeightRun> weights;
 };
 
 class Session {
@@ -75,7 +92,7 @@ class Session {
       stations_.push_back(std::make_unique<Station>());
       stations_.back()->device = device;
     }
-    start_arm(first_arm());
+    start_all(first_arm());
     describe();
   }
 
@@ -83,7 +100,7 @@ class Session {
     const InterruptGuard guard;
     Meter meter(plan_.findings, work(), options_.progress);
     try {
-      for (const auto& arm : result_.arms) run_arm(meter, arm.name);
+      run_all(meter);
       conclude();
       close_trace();
     } catch (const std::exception& error) {
@@ -131,28 +148,34 @@ class Session {
     return settings;
   }
 
-  // One arm's engines at a time: each holds the weights.
-  void start_arm(const Arm& arm) {
-    if (engine_arm_ == arm.name) return;
-    for (const auto& station : stations_) station->engine.reset(), station->repeat.reset();
+  // One arm's engines at a time on a device: each holds the weights.
+  void start_arm(Station& station, const Arm& arm) {
+    if (station.arm == arm.name) return;
+    station.engine.reset(), station.repeat.reset(), station.model.reset();
     const auto repeats = [&](const Case& item) { return item.arm.name == arm.name && item.repeats; };
     const bool repeat = std::any_of(plan_.cases.begin(), plan_.cases.end(), repeats);
     const uint64_t other_order = options_.order_seed.value_or(suite_.seed) + 1;
     const GgufFile& file = models_.file(arm.name);
-    std::vector<std::future<void>> loading;  // several at once: each card has a way of its own to the memory
+    auto how = settings(arm, station.device);
+    station.engine = make_(file, how);
+    how.order_seed = other_order;
+    if (repeat) station.repeat = make_(file, how);
+    station.repeat_note = {};
+    if (repeat && station.engine->backend() == "host")
+      station.repeat_note = say("the lanes in another order (order_seed {})", other_order);
+    station.model = models_.reference(arm.name);
+    station.arm = arm.name;
+    const std::lock_guard lock(mutex_);
+    engine_models_.try_emplace(arm.name, station.engine->model_digest());
+  }
+
+  // Several at once: each card has a way of its own to the memory.
+  void start_all(const Arm& arm) {
+    std::vector<std::future<void>> loading;
     for (const auto& station : stations_)
-      loading.push_back(std::async(std::launch::async, [&, &station = *station] {
-        auto how = settings(arm, station.device);
-        station.engine = make_(file, how);
-        how.order_seed = other_order;
-        if (repeat) station.repeat = make_(file, how);
-      }));
+      loading.push_back(
+          std::async(std::launch::async, [&, &station = *station] { start_arm(station, arm); }));
     for (auto& engine : loading) engine.get();
-    engine_arm_ = arm.name;
-    engine_models_[arm.name] = first().model_digest();
-    repeat_note_ = {};
-    if (repeat && first().backend() == "host")
-      repeat_note_ = say("the lanes in another order (order_seed {})", other_order);
   }
 
   EnginePort& first() const { return *stations_.front()->engine; }
@@ -160,7 +183,8 @@ class Session {
   void describe() {
     result_.title = suite_.title;
     result_.suite_path = suite_.path;
-    result_.identity = identify(models_.file(engine_arm_), models_.prompts(), first(), options_.command_line);
+    result_.identity =
+        identify(models_.file(first_arm().name), models_.prompts(), first(), options_.command_line);
     for (size_t i = 1; i < stations_.size(); ++i)
       result_.identity.device += " + " + stations_[i]->engine->device();
     result_.models = models_.listed(suite_);
@@ -178,7 +202,10 @@ class Session {
   }
 
   void conclude() {
-    result_.controls = controls_of(suite_, result_.findings, models_.digests(), engine_models_);
+    {
+      const std::lock_guard lock(mutex_);
+      result_.controls = controls_of(suite_, result_.findings, models_.digests(), engine_models_);
+    }
     conclude_run(result_, plan_);
   }
 
@@ -188,46 +215,73 @@ class Session {
     return sum;
   }
 
-  void run_arm(Meter& meter, const std::string& name) {
-    start_arm(*std::find_if(suite_.arms.begin(), suite_.arms.end(),
-                            [&](const Arm& arm) { return arm.name == name; }));
-    std::vector<Bench> benches;
-    for (const auto& station : stations_)
-      benches.push_back({plan_, models_.reference(name), trace_.get(), station->checker, meter, suite_.seed});
-    check_weights(benches.front(), name);
-    std::vector<const Case*> cases;
-    for (const auto& item : plan_.cases)
-      if (item.arm.name == name) cases.push_back(&item);
-    std::vector<std::unique_ptr<CaseRun>> runs(cases.size());
-    std::vector<char> complete(cases.size());
+  // A device that has no case of an arm left goes on with the next arm.
+  void run_all(Meter& meter) {
+    std::vector<Task> tasks;
+    for (const auto& shown : result_.arms) {
+      const Arm& arm = *std::find_if(suite_.arms.begin(), suite_.arms.end(),
+                                     [&](const Arm& one) { return one.name == shown.name; });
+      tasks.push_back({.arm = &arm});
+      for (const auto& item : plan_.cases)
+        if (item.arm.name == arm.name) tasks.push_back({.arm = &arm, .item = &item});
+      tasks.back().last = true;
+    }
     share_out(
-        stations_.size(), cases.size(),
-        [&](size_t at, size_t i) {
-          const Station& station = *stations_[at];
-          runs[i] = std::make_unique<CaseRun>(benches[at], *cases[i]);
-          try {
-            runs[i]->run(*station.engine, station.repeat.get(), repeat_note_);
-          } catch (...) {
-            benches[at].checker.abandon();
-            throw;
-          }
-          complete[i] = true;
-        },
-        [&](size_t i) { finish(*runs[i], complete[i], meter), runs[i].reset(); });
-    explain(name);
+        stations_.size(), tasks.size(),
+        [&](size_t at, size_t i) { run_task(*stations_[at], tasks[i], meter); },
+        [&](size_t i) { finish(tasks[i], meter); });
   }
 
-  void finish(CaseRun& run, bool complete, const Meter& meter) {
+  void run_task(Station& station, Task& task, Meter& meter) {
+    start_arm(station, *task.arm);
+    task.model = station.model;
+    task.bench.emplace(Bench{plan_, *task.model, trace_.get(), station.checker, meter, suite_.seed});
+    try {
+      if (task.item) {
+        task.run = std::make_unique<CaseRun>(*task.bench, *task.item);
+        task.run->run(*station.engine, station.repeat.get(), station.repeat_note);
+      } else {
+        task.weights = std::make_unique<WeightRun>(*task.bench, task.arm->name);
+        task.weights->run(*station.engine, trace_ && task.arm->name == result_.arms.front().name);
+      }
+    } catch (...) {
+      station.checker.abandon();
+      throw;
+    }
+    task.complete = true;
+  }
+
+  void finish(Task& task, const Meter& meter) {
+    if (task.run) finish_case(*task.run, task.complete, meter);
+    if (task.weights) {
+      weight_seconds_ += task.weights->engine_seconds();
+      if (task.complete) kept_.add(task.weights->failed());
+      add(task.weights->findings());
+    }
+    if (task.last && task.complete) explain(task.arm->name, *task.model);
+    task.run.reset(), task.weights.reset(), task.bench.reset(), task.model.reset();
+  }
+
+  void finish_case(CaseRun& run, bool complete, const Meter& meter) {
     auto found = run.findings();
     engine_seconds_ += run.engine_seconds();
     if (complete) kept_.add(run.evidence(), found);
     add(std::move(found));
     if (!complete) return;
     if (trace_) trace_->flush();
+    save_when_due(meter);
+  }
+
+  // All findings are written anew each time: of a long run's time a tenth at most may go into that.
+  void save_when_due(const Meter& meter) {
+    using Clock = std::chrono::steady_clock;
+    const auto begin = Clock::now();
+    if (begin < next_save_) return;
     conclude();
     take_times(meter);
     // A run that dies here says so itself: what is missing makes it INVALID until the last case is done.
     save();
+    next_save_ = Clock::now() + 10 * (Clock::now() - begin);
   }
 
   void take_times(const Meter& meter) {
@@ -237,29 +291,13 @@ class Session {
     result_.wall_seconds = meter.seconds();
   }
 
-  void explain(const std::string& arm) {
+  void explain(const std::string& arm, const reference::Model& model) {
     conclude_run(result_, plan_);
     std::vector<probes::Finding> own;
     std::copy_if(result_.findings.begin(), result_.findings.end(), std::back_inserter(own),
                  [&](const auto& finding) { return finding.arm == arm; });
-    auto explanations = kept_.explain(models_.reference(arm), own);
+    auto explanations = kept_.explain(model, own);
     std::move(explanations.begin(), explanations.end(), std::back_inserter(result_.explanations));
-  }
-
-  void check_weights(Bench& bench, const std::string& arm) {
-    const bool write = bench.trace && arm == result_.arms.front().name;
-    WeightRun run(bench, arm);
-    try {
-      run.run(first(), write);
-    } catch (...) {
-      bench.checker.abandon();
-      weight_seconds_ += run.engine_seconds();
-      add(run.findings());
-      throw;
-    }
-    weight_seconds_ += run.engine_seconds();
-    kept_.add(run.failed());
-    add(run.findings());
   }
 
   void add(std::vector<probes::Finding> findings) {
@@ -292,13 +330,13 @@ class Session {
   Models models_;
   Plan plan_;
   std::vector<std::unique_ptr<Station>> stations_;
-  std::string engine_arm_;
-  Message repeat_note_;
+  std::mutex mutex_;                                  // of:
   std::map<std::string, std::string> engine_models_;  // arm -> what its engine says it runs
   std::unique_ptr<TraceWriter> trace_;
   KeptEvidence kept_;
   reports::RunResult result_;
   double engine_seconds_ = 0, weight_seconds_ = 0;
+  std::chrono::steady_clock::time_point next_save_{};
 };
 
 }  // namespace

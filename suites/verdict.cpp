@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <tuple>
 
@@ -26,14 +27,19 @@ class PipelineOrder {
     for (const auto& row : stages()) stages_.emplace(row.name, static_cast<int>(row.stage));
   }
 
-  auto operator()(const Finding& finding) const {
+  using Rank = std::tuple<int, int, int, bool, int, int>;
+  Rank operator()(const Finding& finding) const {
     const int stage = find(stages_, finding.stage);
     const bool behind = finding.layer < 0 && stage > 0;  // final_norm, logits
     const bool fill = finding.phase.starts_with("fill_");
     const int phase =
         finding.phase == "fill_stepwise" ? order_of_phase("decode0_stepwise") : order_of_phase(finding.phase);
-    return std::tuple(find(arms_, finding.arm), find(cases_, finding.arm + "/" + finding.prompt), phase,
-                      !fill, behind ? std::numeric_limits<int>::max() : finding.layer, stage);
+    return {find(arms_, finding.arm),
+            find(cases_, finding.arm + "/" + finding.prompt),
+            phase,
+            !fill,
+            behind ? std::numeric_limits<int>::max() : finding.layer,
+            stage};
   }
 
  private:
@@ -44,12 +50,23 @@ class PipelineOrder {
   std::map<std::string, int, std::less<>> arms_, cases_, stages_;
 };
 
+// Stable. A finding is large, and most are in their place already.
+void sort(std::vector<Finding>& findings, const PipelineOrder& order) {
+  std::vector<std::pair<PipelineOrder::Rank, size_t>> ranks;
+  ranks.reserve(findings.size());
+  for (const auto& finding : findings) ranks.emplace_back(order(finding), ranks.size());
+  if (std::is_sorted(ranks.begin(), ranks.end())) return;
+  std::sort(ranks.begin(), ranks.end());
+  std::vector<Finding> sorted;
+  sorted.reserve(findings.size());
+  for (const auto& [rank, at] : ranks) sorted.push_back(std::move(findings[at]));
+  findings = std::move(sorted);
+}
+
 }  // namespace
 
 void conclude_run(reports::RunResult& result, const Plan& plan) {
-  const PipelineOrder order(plan);
-  std::stable_sort(result.findings.begin(), result.findings.end(),
-                   [&](const Finding& a, const Finding& b) { return order(a) < order(b); });
+  sort(result.findings, PipelineOrder(plan));
   std::set<std::tuple<std::string, std::string, std::string, int, std::string>> compared;
   for (const auto& finding : result.findings)
     if (finding.metrics.count > 0)
