@@ -83,10 +83,11 @@ const LoadedWeight* Weights::load(const GgufFile& file, const std::string& name,
   auto loaded = std::make_unique<LoadedWeight>();
   loaded->name = name;
   // Kernels read whole words of 16 bytes, the last one too.
-  loaded->storage = kernels::DeviceBuffer<std::byte>((tensor.data.size() + 15) / 16 * 16);
-  kernels::hip_check(
-      hipMemcpy(loaded->storage.data(), tensor.data.data(), tensor.data.size(), hipMemcpyHostToDevice),
-      "hipMemcpy of weights");
+  const size_t bytes = tensor.data.size(), padding = (16 - bytes % 16) % 16;
+  loaded->storage = kernels::DeviceBuffer<std::byte>(bytes + padding);
+  kernels::hip_check(hipMemcpy(loaded->storage.data(), tensor.data.data(), bytes, hipMemcpyHostToDevice),
+                     "hipMemcpy of weights");
+  if (padding > 0) kernels::hip_check(hipMemset(loaded->storage.data() + bytes, 0, padding), "hipMemset");
   loaded->view = {loaded->storage.data(), weight_type(tensor.type), rows, columns};
   all_.push_back(std::move(loaded));
   return all_.back().get();

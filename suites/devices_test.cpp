@@ -42,7 +42,10 @@ class Locked final : public EnginePort {
     used_.insert(device_);
     return engine_->forward(tokens, rows, taps, sink);
   }
-  void tap_weights(const engine::TapSink& sink) override { engine_->tap_weights(sink); }
+  void tap_weights(const engine::TapSink& sink) override {
+    const std::lock_guard guard(lock_);
+    engine_->tap_weights(sink);
+  }
   std::string device() const override { return device_; }
   std::string backend() const override { return engine_->backend(); }
   std::string model_digest() const override { return engine_->model_digest(); }

@@ -67,7 +67,8 @@ void sort(std::vector<Finding>& findings, const PipelineOrder& order) {
 
 void conclude_run(reports::RunResult& result, const Plan& plan) {
   sort(result.findings, PipelineOrder(plan));
-  std::set<std::tuple<std::string, std::string, std::string, int, std::string>> compared;
+  using Place = std::tuple<std::string_view, std::string_view, std::string_view, int, std::string_view>;
+  std::set<Place> compared;
   for (const auto& finding : result.findings)
     if (finding.metrics.count > 0)
       compared.emplace(finding.arm, finding.prompt, finding.phase, finding.layer, finding.stage);

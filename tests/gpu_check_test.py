@@ -1,5 +1,6 @@
 """scripts/gpu-check with programs that pretend: what is fast enough passes, what is not is short, what is wrong, missing or
 without a ceiling fails, and the tables of several calls merge into one."""
+import os
 import pathlib
 import subprocess
 import sys
@@ -31,7 +32,8 @@ def gemv(share):
 
 
 def gpu_check(folder, *parts):
-    done = subprocess.run([sys.executable, SCRIPT, "--bin", folder / "bin", "--out", folder / "out", *parts], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, SCRIPT, "--bin", folder / "bin", "--out", folder / "out", *parts], capture_output=True, text=True,
+                          env=os.environ | {"PATH": f"{folder / 'tools'}:{os.environ['PATH']}"})
     rows = [line.split("\t") for line in (folder / "out" / "gpu-check.tsv").read_text().splitlines()] \
         if (folder / "out" / "gpu-check.tsv").exists() else []
     return done, rows
@@ -100,6 +102,19 @@ def main():
         done, rows = gpu_check(folder, "verdicts")
         check(done.returncode == 1 and [row[0] for row in rows if row[-1] == "FAIL"] == ["b3_31: verdicts as on the host"],
               f"one verdict differs: {rows}")
+
+        tool = folder / "tools" / "compute-sanitizer"
+        clean = "case \"$2\" in racecheck) kind=RACECHECK what=hazards;; *) kind=ERROR what=errors;; esac\n"
+        program(tool, clean + 'echo "========= $kind SUMMARY: 0 $what displayed"')
+        done, rows = gpu_check(folder, "sanitizer")
+        check(done.returncode == 0 and [row[-1] for row in rows] == ["PASS"] * 3, f"nothing found: {rows}")
+        for what, text in (("a hazard", clean + 'case "$*" in *racecheck*plain*) n=1;; *) n=0;; esac\necho "== $kind SUMMARY: $n $what"'),
+                           ("an exit code", clean + 'echo "== $kind SUMMARY: 0 $what"\ncase "$*" in *racecheck*plain*) exit 97;; esac'),
+                           ("no summary", clean + 'case "$*" in *racecheck*plain*) ;; *) echo "== $kind SUMMARY: 0 $what";; esac')):
+            program(tool, text)
+            done, rows = gpu_check(folder, "sanitizer")
+            check(done.returncode == 1 and [row[-1] for row in rows] == ["PASS", "PASS", "FAIL"] and "plain: " in rows[2][1],
+                  f"{what} in one route: {rows}")
 
         check(gpu_check(folder, "gemw")[0].returncode == 2, "an unknown part")
         (folder / "a.tsv").write_text("x\t1\t\t\t2\tshort\ny\t1\t\t\t1\tPASS\n")
