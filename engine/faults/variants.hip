@@ -35,7 +35,8 @@ __global__ void norm_kernel(Norm how, const float* x, const float* weight, int64
     out[r * columns + i] = static_cast<float>((row[i] - mean) / root * weight[i]);
 }
 
-constexpr int kNormBlock = 256, kNormSums = 8;
+constexpr int kNormBlock = 256;
+constexpr unsigned kNormSums = 8;
 
 // On a card waves that happen to run side by side would hide what is missing: those of `late` (a bit a wave)
 // add up their share 32 times. volatile: a race is undefined to the compiler, and on an H200 what it made of
@@ -54,8 +55,8 @@ __global__ void norm_without_barrier_kernel(const float* x, const float* weight,
   squares[thread] = own;
   // Here the barrier is missing.
   float sums[kNormSums] = {};
-  for (int i = 0; i < kNormBlock; i += kNormSums) {
-    for (int j = 0; j < kNormSums; ++j) sums[j] += squares[i + j];
+  for (unsigned i = 0; i < blockDim.x; i += kNormSums) {  // not unrolled: 256 volatile reads would spill
+    for (unsigned j = 0; j < kNormSums; ++j) sums[j] += squares[i + j];
   }
   float sum = 0;
   for (const float part : sums) sum += part;
