@@ -210,12 +210,8 @@ ForwardResult MachineEngine::forward(std::span<const int32_t> tokens, LogitRows 
     }
     result.launched = launch(pass, s.modes.graph && !tapped && tokens.size() == 1);
     const size_t logits = wants_logits ? s.logits.size() : 0;
-    if (!s.launcher->awaits_logits()) {
-      // Before the copy is asked for: a card's may be there by the time that the host looks, the next one
-      // not.
-      std::fill_n(s.logits.data(), logits, 0.0f);
-      early = std::vector(s.logits.data(), s.logits.data() + logits);
-    }
+    // Whatever the copy's luck: a card's may be there by the time that the host looks, the next one not.
+    if (!s.launcher->awaits_logits()) early.emplace(logits, 0.0f);
     if (wants_logits)
       hip_check(hipMemcpyAsync(s.logits.data(), s.last_logits, logits * sizeof(float), hipMemcpyDeviceToHost,
                                s.stream.get()),

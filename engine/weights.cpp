@@ -87,7 +87,8 @@ const LoadedWeight* Weights::load(const GgufFile& file, const std::string& name,
   loaded->storage = kernels::DeviceBuffer<std::byte>(bytes + padding);
   kernels::hip_check(hipMemcpy(loaded->storage.data(), tensor.data.data(), bytes, hipMemcpyHostToDevice),
                      "hipMemcpy of weights");
-  if (padding > 0) kernels::hip_check(hipMemset(loaded->storage.data() + bytes, 0, padding), "hipMemset");
+  if (padding > 0)
+    kernels::hip_check(hipMemset(loaded->storage.data() + bytes, 0, padding), "hipMemset behind weights");
   loaded->view = {loaded->storage.data(), weight_type(tensor.type), rows, columns};
   all_.push_back(std::move(loaded));
   return all_.back().get();

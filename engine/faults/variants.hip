@@ -39,8 +39,8 @@ constexpr int kNormBlock = 256;
 constexpr unsigned kNormSums = 8;
 
 // On a card waves that happen to run side by side would hide what is missing: those of `late` (a bit a wave)
-// add up their share 32 times. volatile: a race is undefined to the compiler, and on an H200 what it made of
-// one ended in an illegal access; so the race is the memory's alone.
+// add up their share 32 times. volatile: a race is undefined to the compiler, and without it runs on an H200
+// ended in an illegal access; so the race is the memory's alone.
 __global__ void norm_without_barrier_kernel(const float* x, const float* weight, int64_t columns, float eps,
                                             uint32_t late, float* out) {
   GRETA_SHARED(float, shared, kNormBlock);
@@ -218,8 +218,8 @@ void norm_without_barrier(hipStream_t stream, const float* x, const float* weigh
   static std::atomic<uint32_t> launches;
   std::minstd_rand random(launches++ + 1);
   random.discard(2);
-  const uint32_t first = kernels::wave_size() == 64 ? 0xf : 0xff;
-  const uint32_t late = 1 + static_cast<uint32_t>(random()) % (first - 1);
+  const uint32_t all = (1u << kNormBlock / kernels::wave_size()) - 1;
+  const uint32_t late = 1 + static_cast<uint32_t>(random()) % (all - 1);
   hipLaunchKernelGGL(norm_without_barrier_kernel, dim3(static_cast<unsigned>(rows)), dim3(kNormBlock), 0,
                      stream, x, weight, columns, eps, late, out);
   kernels::hip_check_launch("norm_without_barrier");
