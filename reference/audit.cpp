@@ -72,6 +72,14 @@ class Element {
   double of_x(double value) const { return narrowed(*in_.contract.x, value); }
   double of_w(double value) const { return narrowed(*in_.contract.w, round_to(kF32, value)); }
 
+  // The distance between the values of x=i32 in 256 columns: 2^-29 of the largest one's power of two.
+  static double step_of(const Eigen::Ref<const Eigen::RowVectorXd>& row) {
+    if (!row.allFinite()) return std::numeric_limits<double>::quiet_NaN();
+    int exponent = 0;
+    std::frexp(row.cwiseAbs().maxCoeff(), &exponent);
+    return std::clamp(std::ldexp(0x1p-30, exponent), 0x1p-100, 0x1p100);
+  }
+
   DoubleDouble embed(Index s, Index column) {
     std::vector<double> row(static_cast<size_t>(in_.config().embedding));
     in_.model.weight_row("token_embd.weight", in_.call.tokens[static_cast<size_t>(s)], row);
@@ -91,6 +99,15 @@ class Element {
   DoubleDouble product(Index s, Index column) {
     in_.model.weight_row(weight_, column, row_);
     DoubleDouble sum = 0;
+    if (in_.contract.parts) {
+      double step = 0;
+      for (Index k = 0; k < x().cols(); ++k) {
+        if (k % 256 == 0) step = step_of(x().row(s).segment(k, std::min<Index>(256, x().cols() - k)));
+        const double beyond = std::remainder(x()(s, k), step);  // of the nearest multiple, ties to even
+        sum = sum + two_product(x()(s, k) - beyond, row_[static_cast<size_t>(k)]);
+      }
+      return sum;
+    }
     for (Index k = 0; k < x().cols(); ++k)
       sum = sum + two_product(of_x(x()(s, k)), of_w(row_[static_cast<size_t>(k)]));
     return sum;

@@ -104,6 +104,7 @@ Matrix Chain::operand(const Matrix& x, Stage stage, int l, Side side) const {
   if (side != Side::left)
     return rounding_noise(ensemble_of_cache(), x, c.w, std::nullopt,
                           noise_key(stage, l, side == Side::right ? 1 : 5), 0);
+  if (c.parts) return fixed_noise(ensemble(), x, key_of({noise_key(stage, l, 2), call_number}));
   const bool weights = !weight_of(model_, stage, l).empty();
   return rounding_noise(ensemble(), x, c.x, weights ? c.w : std::nullopt,
                         key_of({noise_key(stage, l, 2), call_number}), noise_key(stage, l, 3));

@@ -47,12 +47,14 @@ struct Word {
   fail_invalid("contract '{}': {}={}: {}", word.contract, word.key, word.value, why);
 }
 
-Rounding rounding(const Word& word, bool only_f32 = false) {
+Rounding rounding(const Word& word) {
   if (word.value == "f32") return Rounding::f32;
-  if (only_f32) refuse(word, "only f32 is known");
+  if (word.key == "acc") refuse(word, "only f32 is known, and for op=matmul i32 with w=parts");
   if (word.value == "f16") return Rounding::f16;
   if (word.value == "bf16") return Rounding::bf16;
-  refuse(word, "the known types are f32, f16 and bf16");
+  refuse(word, word.key == "x" || word.key == "w"
+                   ? "the known types are f32, f16 and bf16, and for op=matmul x=i32 with w=parts and acc=i32"
+                   : "the known types are f32, f16 and bf16");
 }
 
 int integer(const Word& word) {
@@ -76,12 +78,22 @@ std::string one_of(const Word& word, std::span<const std::string_view> known) {
   refuse(word, fmt::format("the known values are {}", fmt::join(known, ", ")));
 }
 
+// Three words that only go together: x in fixed point, weights taken apart, integers added up exactly.
+constexpr std::string_view kFixed = "i32", kParts = "parts";
+
+void take_type(std::optional<Rounding>& type, const Word& word, std::string_view of_parts, Contract& c) {
+  if (word.value == of_parts)
+    c.parts = true;
+  else
+    type = rounding(word);
+}
+
 void set(Contract& contract, const Word& word) {
   static constexpr std::array<std::string_view, 2> freqs = {"f64", "f32"};
   static const std::vector<std::pair<std::string, std::function<void(Contract&, const Word&)>>> setters = {
-      {"x", [](Contract& c, const Word& w) { c.x = rounding(w); }},
-      {"w", [](Contract& c, const Word& w) { c.w = rounding(w); }},
-      {"acc", [](Contract& c, const Word& w) { c.acc = rounding(w, true); }},
+      {"x", [](Contract& c, const Word& w) { take_type(c.x, w, kFixed, c); }},
+      {"w", [](Contract& c, const Word& w) { take_type(c.w, w, kParts, c); }},
+      {"acc", [](Contract& c, const Word& w) { take_type(c.acc, w, kFixed, c); }},
       {"p", [](Contract& c, const Word& w) { c.p = rounding(w); }},
       {"out", [](Contract& c, const Word& w) { c.out = rounding(w); }},
       {"chain", [](Contract& c, const Word& w) { c.chain = integer(w); }},
@@ -120,6 +132,19 @@ const Operation& operation(std::string_view contract, std::string_view name) {
     known.emplace_back(row.name);
   }
   fail_invalid("contract '{}': {}", contract, unknown_name("operation", name, known));
+}
+
+// The keys are looked at here, since parts need others than the operation does.
+void check_parts(const Contract& c, const std::set<std::string_view>& keys) {
+  if (c.op != "matmul")
+    fail_invalid("contract '{}': x=i32, w=parts and acc=i32 are of op=matmul alone", c.text);
+  for (const auto key : {"x", "w", "acc", "sum", "out"})
+    if (!keys.contains(key)) fail_invalid("contract '{}': op=matmul with w=parts needs {}=", c.text, key);
+  if (c.x || c.w || c.acc) fail_invalid("contract '{}': x=i32, w=parts and acc=i32 go together", c.text);
+  for (const auto key : {"chain", "unit"})
+    if (keys.contains(key))
+      fail_invalid("contract '{}': {}= has no meaning with w=parts, whose integers are added up exactly",
+                   c.text, key);
 }
 
 // Words that are known each and mean nothing together.
@@ -167,8 +192,12 @@ Contract Contract::parse(std::string_view text) {
       set(contract, parsed);
   }
   if (contract.op.empty()) fail_invalid("contract '{}': no op=", text);
-  for (const auto key : operation(text, contract.op).keys)
-    if (!seen.contains(key)) fail_invalid("contract '{}': op={} needs {}=", text, contract.op, key);
+  if (contract.parts) {
+    check_parts(contract, seen);
+  } else {
+    for (const auto key : operation(text, contract.op).keys)
+      if (!seen.contains(key)) fail_invalid("contract '{}': op={} needs {}=", text, contract.op, key);
+  }
   check_together(contract);
   return contract;
 }

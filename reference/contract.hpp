@@ -17,8 +17,10 @@ struct Contract {
   std::string text;  // as declared
   std::string op;
   std::optional<Rounding> x, w, p, acc, out;
-  std::optional<int> chain;                  // additions on the longest path to one result
-  std::optional<int> sum, rescales, rounds;  // attention
+  bool parts = false;  // matmul: x=i32 w=parts acc=i32 (reference/parts.hpp); these three are then empty
+  std::optional<int> chain;             // additions on the longest path to one result
+  std::optional<int> sum;               // attention: over the positions; parts: in f32
+  std::optional<int> rescales, rounds;  // attention
   std::optional<Unit> unit;
   std::optional<double> exp_ulp, trig_ulp, sqrt_ulp, div_ulp;
   bool freq_f64 = true;

@@ -1,5 +1,6 @@
 #include "reference/contract.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "datasets/error.hpp"
@@ -48,6 +49,13 @@ TEST(Contract, ReadsEveryKey) {
   EXPECT_EQ(fused.rescales, 33);
   EXPECT_EQ(fused.rounds, 2);
   EXPECT_EQ(fused.unit, Unit::hopper);
+  EXPECT_FALSE(fused.parts);
+  const auto parts = Contract::parse("op=matmul x=i32 w=parts acc=i32 sum=41 out=f32");
+  EXPECT_TRUE(parts.parts);
+  EXPECT_EQ(parts.x, std::nullopt);
+  EXPECT_EQ(parts.w, std::nullopt);
+  EXPECT_EQ(parts.acc, std::nullopt);
+  EXPECT_EQ(parts.sum, 41);
 }
 
 TEST(Contract, AssumesNothing) {
@@ -67,6 +75,28 @@ TEST(Contract, AssumesNothing) {
               HasSubstr("ieee, cdna2, cdna3 and hopper"));
   EXPECT_THAT(refusal("op=matmul x=f16 w=f16 acc=f32 chain=1 out=f16 unit=ieee"), HasSubstr("only f32"));
   EXPECT_THAT(refusal("op=copy out=q8"), HasSubstr("known types are"));
+}
+
+TEST(Contract, FixedPointAndPartsGoTogether) {
+  EXPECT_EQ(refusal("op=matmul x=i32 w=parts acc=i32 sum=9 out=f32"), "accepted");
+  for (const auto words : {"x=i32 w=parts acc=f32", "x=i32 w=f16 acc=i32", "x=f16 w=parts acc=i32",
+                           "x=f32 w=f32 acc=i32", "x=i32 w=f32 acc=f32", "x=f32 w=parts acc=f32"})
+    EXPECT_THAT(refusal(std::string("op=matmul sum=9 out=f32 ") + words), HasSubstr("go together"));
+  for (const auto missing : {"x=i32", "w=parts", "acc=i32", "sum=9", "out=f32"}) {
+    std::string text = "op=matmul x=i32 w=parts acc=i32 sum=9 out=f32";
+    text.erase(text.find(missing), std::string_view(missing).size());
+    const std::string key(missing, std::string_view(missing).find('=') + 1);
+    EXPECT_THAT(refusal(text), HasSubstr("needs " + key));
+  }
+  for (const auto word : {"chain=32", "unit=ieee", "unit=hopper"})
+    EXPECT_THAT(refusal(std::string("op=matmul x=i32 w=parts acc=i32 sum=9 out=f32 ") + word),
+                HasSubstr("no meaning with w=parts"));
+  for (const auto op : {"qk", "pv", "embed"})
+    for (const auto words : {"x=i32 w=parts acc=i32", "w=parts", "x=i32 w=f16 acc=f32"})
+      EXPECT_THAT(refusal(fmt::format("op={} {} sum=9 chain=32 out=f32 unit=ieee", op, words)),
+                  HasSubstr("op=matmul alone"));
+  EXPECT_THAT(refusal("op=copy out=parts"), HasSubstr("known types are f32, f16 and bf16"));
+  EXPECT_THAT(refusal("op=matmul x=i16 w=parts acc=i32 sum=9 out=f32"), HasSubstr("x=i32 with w=parts"));
 }
 
 TEST(Contract, NamesTheMissingKey) {

@@ -44,39 +44,62 @@ ScaleMin scale_min(const std::byte* s, int j) {
   return {(byte(s, j + 4) & 15) | (byte(s, j - 4) >> 6) << 4, (byte(s, j + 4) >> 4) | (byte(s, j) >> 6) << 4};
 }
 
-// Sub-block j takes the low (even j) or high (odd j) nibbles of the j/2-th 32 bytes, and in Q5_K bit j of the
-// fifth bits.
+// Integer i of sub-block j: the low (even j) or high (odd j) nibble of the j/2-th 32 bytes, and in Q5_K bit j
+// of the fifth bits.
+template <bool kFifthBit>
+int q45(const std::byte* block, int j, int i) {
+  const auto* fifth = block + 16;
+  const auto* nibbles = block + (kFifthBit ? 48 : 16);
+  int q = byte(nibbles, j / 2 * 32 + i) >> (j % 2 * 4) & 15;
+  if constexpr (kFifthBit) q |= (byte(fifth, i) >> j & 1) << 4;
+  return q;
+}
+
 template <bool kFifthBit>
 void q45_k(const std::byte* block, double* out) {
   const double d = half_value(word(block)), dmin = half_value(word(block + 2));
-  const auto* scales = block + 4;
-  const auto* fifth = block + 16;
-  const auto* nibbles = block + (kFifthBit ? 48 : 16);
   for (int j = 0; j < 8; ++j) {
-    const auto [scale, min] = scale_min(scales, j);
-    for (int i = 0; i < 32; ++i) {
-      int q = byte(nibbles, j / 2 * 32 + i) >> (j % 2 * 4) & 15;
-      if constexpr (kFifthBit) q |= (byte(fifth, i) >> j & 1) << 4;
-      out[j * 32 + i] = d * scale * q - dmin * min;
-    }
+    const auto [scale, min] = scale_min(block + 4, j);
+    for (int i = 0; i < 32; ++i) out[j * 32 + i] = d * scale * q45<kFifthBit>(block, j, i) - dmin * min;
   }
 }
 
-// Quarter r of half h: low or high nibbles of ql, bits 2r and 2r+1 of qh.
+template <bool kFifthBit>
+void q45_k_parts(const std::byte* block, double* integers, double* scales, double* minima) {
+  const double d = half_value(word(block)), dmin = half_value(word(block + 2));
+  for (int j = 0; j < 8; ++j) {
+    const auto [scale, min] = scale_min(block + 4, j);
+    scales[j] = d * scale;
+    minima[j] = dmin * min;
+    for (int i = 0; i < 32; ++i) integers[j * 32 + i] = q45<kFifthBit>(block, j, i);
+  }
+}
+
+// Integer i of quarter r of half h: low or high nibbles of ql, bits 2r and 2r+1 of qh.
+int q6(const std::byte* block, int h, int r, int i) {
+  const int nibble = byte(block, h * 64 + r % 2 * 32 + i) >> (r / 2 * 4) & 15;
+  return (nibble | (byte(block, 128 + h * 32 + i) >> (2 * r) & 3) << 4) - 32;
+}
+
 void q6_k(const std::byte* block, double* out) {
   const double d = half_value(word(block + 208));
   for (int h = 0; h < 2; ++h) {
-    const auto* low = block + h * 64;
-    const auto* high = block + 128 + h * 32;
     const auto* scales = block + 192 + h * 8;
-    for (int r = 0; r < 4; ++r) {
-      for (int i = 0; i < 32; ++i) {
-        const int nibble = byte(low, r % 2 * 32 + i) >> (r / 2 * 4) & 15;
-        const int q = (nibble | (byte(high, i) >> (2 * r) & 3) << 4) - 32;
-        out[h * 128 + r * 32 + i] = d * signed_byte(scales, r * 2 + i / 16) * q;
-      }
-    }
+    for (int r = 0; r < 4; ++r)
+      for (int i = 0; i < 32; ++i)
+        out[h * 128 + r * 32 + i] = d * signed_byte(scales, r * 2 + i / 16) * q6(block, h, r, i);
   }
+}
+
+void q6_k_parts(const std::byte* block, double* integers, double* scales, double* minima) {
+  const double d = half_value(word(block + 208));
+  for (int j = 0; j < 16; ++j) {
+    scales[j] = d * signed_byte(block, 192 + j);
+    minima[j] = 0;
+  }
+  for (int h = 0; h < 2; ++h)
+    for (int r = 0; r < 4; ++r)
+      for (int i = 0; i < 32; ++i) integers[h * 128 + r * 32 + i] = q6(block, h, r, i);
 }
 
 struct Unpacker {
@@ -93,6 +116,18 @@ constexpr std::array<Unpacker, 8> kUnpackers = {{
     {GgmlType::Q4_K, 256, 144, q45_k<false>},
     {GgmlType::Q5_K, 256, 176, q45_k<true>},
     {GgmlType::Q6_K, 256, 210, q6_k},
+}};
+
+struct Taker {  // apart
+  GgmlType type;
+  int bytes, sub_block;
+  void (*take)(const std::byte*, double* integers, double* scales, double* minima);
+};
+constexpr int kSuperBlock = 256;
+constexpr std::array<Taker, 3> kTakers = {{
+    {GgmlType::Q4_K, 144, 32, q45_k_parts<false>},
+    {GgmlType::Q5_K, 176, 32, q45_k_parts<true>},
+    {GgmlType::Q6_K, 210, 16, q6_k_parts},
 }};
 
 }  // namespace
@@ -122,6 +157,29 @@ void dequantise(GgmlType type, std::span<const std::byte> bytes, std::span<doubl
     return;
   }
   fail_internal("the reference cannot unpack type {}", static_cast<int>(type));
+}
+
+int sub_block_of(GgmlType type) {
+  for (const auto& row : kTakers)
+    if (row.type == type) return row.sub_block;
+  return 0;
+}
+
+void dequantise_parts(GgmlType type, std::span<const std::byte> bytes, std::span<double> integers,
+                      std::span<double> scales, std::span<double> minima) {
+  for (const auto& row : kTakers) {
+    if (row.type != type) continue;
+    const size_t blocks = bytes.size() / row.bytes, subs = kSuperBlock / row.sub_block;
+    if (bytes.size() % row.bytes != 0 || integers.size() != blocks * kSuperBlock ||
+        scales.size() != blocks * subs || minima.size() != blocks * subs)
+      fail_internal("{} bytes of type {} are not {} values of {} scales", bytes.size(),
+                    static_cast<int>(type), integers.size(), scales.size());
+    for (size_t b = 0; b < blocks; ++b)
+      row.take(bytes.data() + b * row.bytes, integers.data() + b * kSuperBlock, scales.data() + b * subs,
+               minima.data() + b * subs);
+    return;
+  }
+  fail_internal("type {} has no parts", static_cast<int>(type));
 }
 
 }  // namespace greta::reference

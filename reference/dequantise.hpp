@@ -23,6 +23,13 @@ double bfloat_value(uint16_t bits);  // the upper half of a binary32
 // not be.
 void dequantise(GgmlType type, std::span<const std::byte> bytes, std::span<double> out);
 
+// The same taken apart: value = integer·scale − minimum, a scale and a minimum for each sub-block of so many
+// values (0: the type is not made so). Q4_K, Q5_K: scale = d·sc, minimum = dmin·m. Q6_K: scale = d·sc,
+// integer = q − 32, minimum 0. The spans as for dequantise.
+int sub_block_of(GgmlType type);
+void dequantise_parts(GgmlType type, std::span<const std::byte> bytes, std::span<double> integers,
+                      std::span<double> scales, std::span<double> minima);
+
 // Whether the value is a difference, which f32 has to round.
 inline bool rounds_in_f32(GgmlType type) { return type == GgmlType::Q4_K || type == GgmlType::Q5_K; }
 

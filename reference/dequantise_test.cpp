@@ -21,6 +21,16 @@ std::vector<double> unpack(GgmlType type, const Bytes& bytes, size_t count) {
   return out;
 }
 
+struct Apart {
+  std::vector<double> integers, scales, minima;
+};
+Apart take_apart(GgmlType type, const Bytes& bytes, size_t count) {
+  const size_t subs = count / static_cast<size_t>(sub_block_of(type));
+  Apart out{std::vector<double>(count), std::vector<double>(subs), std::vector<double>(subs)};
+  dequantise_parts(type, std::as_bytes(std::span(bytes)), out.integers, out.scales, out.minima);
+  return out;
+}
+
 void put_half(Bytes& bytes, size_t at, uint16_t half) {
   bytes[at] = static_cast<uint8_t>(half);
   bytes[at + 1] = static_cast<uint8_t>(half >> 8);
@@ -101,6 +111,13 @@ TEST(Dequantise, Q4_KAndQ5_K) {
         if (five) bytes[16 + lane] |= static_cast<uint8_t>((block.q[i] >> 4) << sub);
       }
       const auto values = unpack(five ? GgmlType::Q5_K : GgmlType::Q4_K, bytes, 256);
+      const auto parts = take_apart(five ? GgmlType::Q5_K : GgmlType::Q4_K, bytes, 256);
+      ASSERT_EQ(parts.scales.size(), 8u);
+      for (int j = 0; j < 8; ++j) {
+        ASSERT_EQ(parts.scales[j], 0.5 * block.scale[j]);
+        ASSERT_EQ(parts.minima[j], block.min[j]);
+      }
+      ASSERT_EQ(parts.integers, std::vector<double>(std::begin(block.q), std::end(block.q)));
       for (int i = 0; i < 256; ++i)
         ASSERT_EQ(values[i], 0.5 * block.scale[i / 32] * block.q[i] - block.min[i / 32])
             << i << (five ? " Q5_K" : " Q4_K");
@@ -124,7 +141,13 @@ TEST(Dequantise, Q6_K) {
     bytes[128 + half * 32 + lane] |= static_cast<uint8_t>((q[i] >> 4) << (2 * quarter));
   }
   const auto values = unpack(GgmlType::Q6_K, bytes, 256);
-  for (int i = 0; i < 256; ++i) ASSERT_EQ(values[i], 2.0 * scale[i / 16] * (q[i] - 32)) << i;
+  const auto parts = take_apart(GgmlType::Q6_K, bytes, 256);
+  for (int i = 0; i < 256; ++i) {
+    ASSERT_EQ(values[i], 2.0 * scale[i / 16] * (q[i] - 32)) << i;
+    ASSERT_EQ(parts.integers[i], q[i] - 32) << i;
+    ASSERT_EQ(parts.scales[i / 16], 2.0 * scale[i / 16]) << i;
+    ASSERT_EQ(parts.minima[i / 16], 0) << i;
+  }
 }
 
 TEST(Dequantise, ProductsAreExactInF32) {
@@ -146,6 +169,9 @@ TEST(Dequantise, ProductsAreExactInF32) {
 TEST(Dequantise, SizesThatDoNotFit) {
   EXPECT_THROW(unpack(GgmlType::Q8_0, Bytes(33), 32), Error);
   EXPECT_THROW(unpack(GgmlType::Q8_0, Bytes(34), 31), Error);
+  EXPECT_THROW(take_apart(GgmlType::Q4_K, Bytes(143), 256), Error);
+  EXPECT_THROW(take_apart(GgmlType::Q6_K, Bytes(210), 512), Error);
+  EXPECT_EQ(sub_block_of(GgmlType::Q8_0), 0);
 }
 
 }  // namespace

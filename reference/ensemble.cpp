@@ -7,6 +7,7 @@
 #include <boost/math/special_functions/trigamma.hpp>
 
 #include "reference/noise.hpp"
+#include "reference/parts.hpp"
 #include "reference/rounding.hpp"
 
 namespace greta::reference {
@@ -117,6 +118,21 @@ Matrix rounding_noise(const Ensemble& e, Matrix x, std::optional<Rounding> x_typ
                    first = static_cast<uint64_t>(row % e.S * x.cols());
     const double* shared = of_weight.row(stream).data();
     add_operand_noise(x.row(row).data(), shared, x.cols(), u_x, floor, own, first);
+  });
+  return x;
+}
+
+Matrix fixed_noise(const Ensemble& e, Matrix x, uint64_t key) {
+  const std::vector<double> none(static_cast<size_t>(x.cols()), 0.0);
+  tbb::parallel_for(e.S, e.rows(), [&](Index row) {
+    for (Index first = 0; first < x.cols(); first += kFixedBlock) {
+      double* const block = x.row(row).data() + first;
+      const Index count = std::min<Index>(kFixedBlock, x.cols() - first);
+      const double half = std::ldexp(0.5, -fixed_exponent(block, count));
+      add_operand_noise(block, none.data() + first, count, 0, half / std::sqrt(3.0),
+                        key_of({key, static_cast<uint64_t>(row / e.S)}),
+                        static_cast<uint64_t>(row % e.S * x.cols() + first));
+    }
   });
   return x;
 }

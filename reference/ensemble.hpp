@@ -30,6 +30,9 @@ void perturb_row(const Ensemble&, Eigen::Index s, Matrix& y, const double* sigma
 Matrix rounding_noise(const Ensemble&, Matrix x, std::optional<Rounding> x_type,
                       std::optional<Rounding> w_type, uint64_t x_key, uint64_t w_key);
 
+// The same for x=i32: half a step of the row's fixed point at most.
+Matrix fixed_noise(const Ensemble&, Matrix x, uint64_t key);
+
 // The tolerance of each element from the sums of squares of `reruns` deviations: a Student-t quantile
 // (two-sided 1e-12) times the deviation. With 12 degrees of freedom alone that quantile is about 29, so
 // elements lend each other information as in Smyth (2004, Linear models and empirical Bayes): each variance

@@ -86,6 +86,9 @@ TEST(Ensemble, OperandNoiseHasTheDeclaredSize) {
   const Matrix shared = rounding_noise(e, x, Rounding::f32, Rounding::f16, 1, 2) - x;
   EXPECT_EQ(shared(3, 7), shared(5, 7)) << "the rows of a stream share the weight";
   EXPECT_NE(shared(3, 7), shared(6, 7)) << "streams do not";
+  const Matrix fixed = fixed_noise(e, x, 1) - x;
+  EXPECT_TRUE(fixed.topRows(3).isZero(0));
+  EXPECT_NEAR(fixed.bottomRows(600).squaredNorm() / 30000 / (0x1p-58 / 3), 1, 0.05);
 }
 
 }  // namespace

@@ -69,6 +69,7 @@ struct RoundedTile {
 }  // namespace
 
 Errors matmul(const Request& in) {
+  if (in.contract.parts) return matmul_by_parts(in);
   const WeightReader weight = reader_of(in, weight_of(in));
   const auto info = weight.info();
   const Rounding to_x = *in.contract.x, to_w = *in.contract.w;

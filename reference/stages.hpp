@@ -52,6 +52,8 @@ Errors gelu(const Request&);  // gate · Φ(gate) · up, a variant of swiglu
 Errors rms_norm(const Request&);  // x / sqrt(mean(x²) + eps) · gain
 // matmul.cpp
 Errors matmul(const Request&);  // Σ_k x·w
+// matmul_by_parts.cpp
+Errors matmul_by_parts(const Request&);  // the same under x=i32 w=parts
 // rope.cpp
 Errors rope(const Request&);  // pairs (2i, 2i+1) turned by position · frequency_i
 // attention.cpp

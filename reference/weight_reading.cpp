@@ -1,5 +1,6 @@
 #include "reference/weight_reading.hpp"
 
+#include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
@@ -84,6 +85,46 @@ void WeightReader::visit_tiles(const Model::TileVisitor& visit, const TileSize& 
         visit(begin, tile);
       },
       size);
+}
+
+void WeightReader::take_apart(std::span<const double> values, int sub_block, WeightParts& parts) const {
+  const bool minima = info_.type != GgmlType::Q6_K;
+  parts.whole = false;
+  for (size_t b = 0; b < parts.scales.size(); ++b) {
+    const size_t begin = b * static_cast<size_t>(sub_block), end = begin + static_cast<size_t>(sub_block);
+    double largest = 0;
+    for (size_t k = begin; k < end && minima; ++k) largest = std::max(largest, std::abs(values[k]));
+    for (size_t k = begin; k < end; ++k) parts.integers[k] = values[k] + largest;
+    parts.scales[b] = 1;
+    parts.minima[b] = largest;
+  }
+}
+
+void WeightReader::visit_parts(int sub_block, const PartsVisitor& visit) const {
+  const auto columns = static_cast<size_t>(info_.columns), subs = columns / static_cast<size_t>(sub_block);
+  const MatrixPtr moved = reading_.in_place() ? nullptr : whole();
+  const bool packed = !moved && !own_ && reading_.changes.empty() && sub_block_of(info_.type) == sub_block;
+  constexpr int64_t kRows = 32;
+  tbb::parallel_for(tbb::blocked_range<int64_t>(0, info_.rows, kRows), [&](const auto& range) {
+    WeightParts parts{std::vector<double>(columns), std::vector<double>(subs), std::vector<double>(subs)};
+    std::vector<double> values(packed ? 0 : columns);
+    std::vector<std::byte> bytes;
+    for (int64_t row = range.begin(); row < range.end(); ++row) {
+      if (packed) {
+        const auto stored = model_.weight_bytes(name_, row);
+        bytes.assign(stored.begin(), stored.end());
+        for (const auto misread : reading_.misreadings) misread(info_.type, bytes);
+        dequantise_parts(info_.type, bytes, parts.integers, parts.scales, parts.minima);
+      } else {
+        if (moved)
+          std::copy_n(moved->row(row).data(), columns, values.begin());
+        else
+          unpack_row(row, values);
+        take_apart(values, sub_block, parts);
+      }
+      visit(row, parts);
+    }
+  });
 }
 
 }  // namespace greta::reference

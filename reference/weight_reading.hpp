@@ -2,7 +2,7 @@
 // has it.
 #pragma once
 
-#include "reference/reference.hpp"
+#include "reference/parts.hpp"
 
 namespace greta::reference {
 
@@ -36,10 +36,16 @@ class WeightReader {
   MatrixPtr whole() const;
   // As Model::visit_tiles; where W' is another order of the weight, by way of whole().
   void visit_tiles(const Model::TileVisitor& visit, const TileSize& size = kWideTile) const;
+  // Every row taken apart, in parallel and in no order. Values that no bytes stand behind (the engine's own
+  // view, another order) are taken as (w + M)·1 − M with M the sub-block's largest |w|, 0 for a type without
+  // minima: as large as the parts of a sub-block that has small integers.
+  using PartsVisitor = std::function<void(int64_t row, const WeightParts& parts)>;
+  void visit_parts(int sub_block, const PartsVisitor& visit) const;
 
  private:
   int64_t place(int64_t n, int64_t k) const;  // of W'[n, k] in the weight written flat
   void unpack_row(int64_t row, std::span<double> out) const;
+  void take_apart(std::span<const double> values, int sub_block, WeightParts& parts) const;
   bool as_in_file() const { return reading_.as_packed() && !own_; }
 
   const Model& model_;
