@@ -2,21 +2,21 @@
 // matrices, so that it has both operands of each activation.
 //
 // exp=2 div=1: as in swiglu.hip.
-#include "kernels/gemv_launch.hpp"
+#include "kernels/gemv_parts_launch.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 struct StoreActivation {
   template <class Value>
-  __device__ static void run(const GemvArgs& a, const Value& value) {
+  __device__ static void run(const GemvArgs& a, const GemvRows& rows, const Value& value) {
     const GemvShare share = gemv_share(a, 0);
-    for (int r = static_cast<int>(threadIdx.x); r < share.rows; r += static_cast<int>(blockDim.x)) {
+    rows.each(share, [&](int r) {
       const float gate = value(0, r), up = value(1, r);
       if (a.m[0].y) a.m[0].y[share.first + r] = gate;
       if (a.m[1].y) a.m[1].y[share.first + r] = up;
       a.out[share.first + r] = gate / (1.0f + expf(-gate)) * up;
-    }
+    });
   }
 };
 
@@ -24,7 +24,7 @@ struct StoreActivation {
 
 NormGateUpRan norm_gate_up(hipStream_t stream, const float* x, const float* norm_weight, int64_t columns,
                            float eps, const Weight& gate, const Weight& up, float* norm_out, float* gate_out,
-                           float* up_out, float* act_out) {
+                           float* up_out, float* act_out, Unit unit) {
   constexpr const char* kOp = "norm_gate_up";
   require_weight(gate, kOp);
   require_weight(up, kOp);
@@ -36,6 +36,17 @@ NormGateUpRan norm_gate_up(hipStream_t stream, const float* x, const float* norm
           "weights of " + std::to_string(gate.columns) + " and " + std::to_string(up.columns) +
               " columns for a row of " + std::to_string(columns));
   const Projection both[] = {{gate, gate_out}, {up, up_out}};
+  if (unit == Unit::mfma && gemv_parts::takes(both, {x, norm_weight, norm_out})) {
+    return gemv_parts::with_lanes(both, [&]<class A, class B>() -> NormGateUpRan {
+      gemv_parts::Plan p = gemv_parts::plan<A, B>(kOp, both, x, norm_weight, false);
+      p.args.common.eps = eps;
+      p.args.common.norm_out = norm_out;
+      p.args.common.out = act_out;
+      gemv_parts::launch<A, B, StoreActivation, 2, true>(stream, p, 1);
+      const Attested product{p.name, p.contract};
+      return {{p.name, p.norm_contract}, product, product, {p.name, "op=swiglu exp=2 div=1"}};
+    });
+  }
   return gemv::with_lanes(both, [&]<class A, class B, int kRows>() -> NormGateUpRan {
     // Two rows of two matrices of Q6_K are more than the registers hold.
     constexpr int kRowsHere = std::is_same_v<A, GemvLane<WeightType::q6_K>> ? 1 : kRows;

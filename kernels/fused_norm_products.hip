@@ -1,19 +1,18 @@
 // n = rmsnorm(x) · norm_weight, y_i = W_i · n: the projections q, k, v of one row in one launch, or the
 // output head. Every block norms the row for itself (it is in L2) while its first weights are on their way.
-#include "kernels/gemv_launch.hpp"
+#include "kernels/gemv_parts_launch.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 struct StoreProducts {
   template <class Value>
-  __device__ static void run(const GemvArgs& a, const Value& value) {
+  __device__ static void run(const GemvArgs& a, const GemvRows& rows, const Value& value) {
     GRETA_UNROLL  // an index known to the compiler keeps the arguments out of memory
         for (int i = 0; i < kGemvMatrices; ++i) {
       if (i >= a.count) break;
       const GemvShare share = gemv_share(a, i);
-      for (int r = static_cast<int>(threadIdx.x); r < share.rows; r += static_cast<int>(blockDim.x))
-        a.m[i].y[share.first + r] = value(i, r);
+      rows.each(share, [&](int r) { a.m[i].y[share.first + r] = value(i, r); });
     }
   }
 };
@@ -21,7 +20,8 @@ struct StoreProducts {
 }  // namespace
 
 NormProductsRan norm_products(hipStream_t stream, const float* x, const float* norm_weight, int64_t columns,
-                              float eps, std::span<const Projection> projections, float* norm_out) {
+                              float eps, std::span<const Projection> projections, float* norm_out,
+                              Unit unit) {
   constexpr const char* kOp = "norm_products";
   require(x != nullptr && norm_weight != nullptr, kOp, "x or norm_weight is null");
   require(!projections.empty() && projections.size() <= kGemvMatrices, kOp,
@@ -32,6 +32,15 @@ NormProductsRan norm_products(hipStream_t stream, const float* x, const float* n
     require(
         p.w.columns == columns, kOp,
         "a weight of " + std::to_string(p.w.columns) + " columns for a row of " + std::to_string(columns));
+  }
+  if (unit == Unit::mfma && gemv_parts::takes(projections, {x, norm_weight, norm_out})) {
+    return gemv_parts::with_lanes(projections, [&]<class A, class B>() -> NormProductsRan {
+      gemv_parts::Plan p = gemv_parts::plan<A, B>(kOp, projections, x, norm_weight, true);
+      p.args.common.eps = eps;
+      p.args.common.norm_out = norm_out;
+      gemv_parts::launch<A, B, StoreProducts, 3, true>(stream, p, 1);
+      return {{p.name, p.norm_contract}, {p.name, p.contract}};
+    });
   }
   return gemv::with_lanes(projections, [&]<class A, class B, int kRows>() -> NormProductsRan {
     gemv::Plan p =

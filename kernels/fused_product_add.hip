@@ -1,30 +1,43 @@
 // out = residual + W · x in one launch. `out` may be `residual`: each element is read and written by one
 // thread.
-#include "kernels/gemv_launch.hpp"
+#include "kernels/gemv_parts_launch.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 struct StoreSum {
   template <class Value>
-  __device__ static void run(const GemvArgs& a, const Value& value) {
+  __device__ static void run(const GemvArgs& a, const GemvRows& rows, const Value& value) {
     const GemvShare share = gemv_share(a, 0);
-    for (int r = static_cast<int>(threadIdx.x); r < share.rows; r += static_cast<int>(blockDim.x)) {
+    rows.each(share, [&](int r) {
       const float product = value(0, r);
       if (a.m[0].y) a.m[0].y[share.first + r] = product;
       a.out[share.first + r] = a.residual[share.first + r] + product;
-    }
+    });
   }
 };
 
 }  // namespace
 
 ProductAddRan product_add(hipStream_t stream, const Weight& w, const float* x, const float* residual,
-                          float* product_out, float* out) {
+                          float* product_out, float* out, Unit unit) {
   constexpr const char* kOp = "product_add";
   require_weight(w, kOp);
   require(x != nullptr && residual != nullptr && out != nullptr, kOp, "x, residual or out is null");
   const Projection projection{w, product_out};
+  if (unit == Unit::mfma && gemv_parts::takes({&projection, 1}, {x})) {
+    return gemv_parts::with_lanes({&projection, 1}, [&]<class A, class B>() -> ProductAddRan {
+      if constexpr (std::is_same_v<A, B>) {
+        gemv_parts::Plan p = gemv_parts::plan<A, A>(kOp, {&projection, 1}, x, nullptr, false);
+        p.args.common.residual = residual;
+        p.args.common.out = out;
+        gemv_parts::launch<A, A, StoreSum, 1, false>(stream, p, 1);
+        return {{p.name, p.contract}, {p.name, "op=add"}};
+      } else {
+        throw LaunchError("product_add: one matrix cannot be of two types");
+      }
+    });
+  }
   return gemv::with_lanes({&projection, 1}, [&]<class A, class B, int kRows>() -> ProductAddRan {
     if constexpr (std::is_same_v<A, B>) {
       gemv::Plan p =

@@ -23,6 +23,10 @@ struct GemvArgs {
   GemvMatrix m[kGemvMatrices];
   int64_t each[kGemvMatrices] = {};  // rows of every block
   int rest[kGemvMatrices] = {};      // and one more of the first `rest` blocks
+  // Where units_each or units_rest is not 0: instead of rows, units of 16 rows of all matrices one after
+  // another; those ahead of each matrix and of the end.
+  int64_t units_each = 0, units_before[kGemvMatrices + 1] = {};
+  int units_rest = 0;
   int count = 0;
   unsigned second = 0;  // bit i: matrix i is for the second lane
   int K = 0;
@@ -43,6 +47,15 @@ struct GemvShare {
 };
 __device__ __forceinline__ GemvShare gemv_share(const GemvArgs& a, int i) {
   const int block = static_cast<int>(blockIdx.x);
+  if (a.units_each + a.units_rest > 0) {
+    const int64_t begin = block * a.units_each + (block < a.units_rest ? block : a.units_rest);
+    const int64_t end = begin + a.units_each + (block < a.units_rest);
+    const int64_t low = (begin > a.units_before[i] ? begin - a.units_before[i] : 0) * 16;
+    const int64_t high = (end > a.units_before[i] ? end - a.units_before[i] : 0) * 16;
+    const int64_t first = low < a.m[i].rows ? low : a.m[i].rows,
+                  last = high < a.m[i].rows ? high : a.m[i].rows;
+    return {first, static_cast<int>(last - first)};
+  }
   const bool more = block < a.rest[i];
   return {block * a.each[i] + (more ? block : a.rest[i]), static_cast<int>(a.each[i]) + more};
 }
@@ -55,6 +68,24 @@ __device__ __forceinline__ float4 load_4(const float* x, int64_t i, int64_t K, b
   float v[4];
   for (int j = 0; j < 4; ++j) v[j] = i * 4 + j < K ? x[i * 4 + j] : 0.0f;
   return make_float4(v[0], v[1], v[2], v[3]);
+}
+
+// f(i, values 4i … 4i + 3) for every i = thread, thread + step, … below `count`; the loads of kAtOnce of them
+// go together, since each takes as long as many of f.
+inline constexpr int kAtOnce = 4;
+template <class Load, class F>
+__device__ __forceinline__ void for_each_4(int thread, int step, int count, Load load, F f) {
+  for (int first = thread; first < count; first += kAtOnce * step) {
+    float4 v[kAtOnce] = {};
+    GRETA_UNROLL
+    for (int j = 0; j < kAtOnce; ++j) {
+      if (first + j * step < count) v[j] = load(first + j * step);
+    }
+    GRETA_UNROLL
+    for (int j = 0; j < kAtOnce; ++j) {
+      if (first + j * step < count) f(first + j * step, v[j]);
+    }
+  }
 }
 
 __device__ __forceinline__ float team_sum(float v) {
@@ -78,11 +109,12 @@ template <int kTeams>
 __device__ __forceinline__ float norm_scale(const GemvArgs& a, float* partial) {
   const int thread = static_cast<int>(threadIdx.x);
   float own = 0;
-  for (int64_t i = thread; i * 4 < a.K; i += kTeams * kTeam) {
-    const float4 v = load_4(a.x, i, a.K, a.vector);
-    own = fmaf(v.x, v.x, own), own = fmaf(v.y, v.y, own);
-    own = fmaf(v.z, v.z, own), own = fmaf(v.w, v.w, own);
-  }
+  for_each_4(
+      thread, kTeams * kTeam, (a.K + 3) / 4, [&](int i) { return load_4(a.x, i, a.K, a.vector); },
+      [&](int, const float4& v) {
+        own = fmaf(v.x, v.x, own), own = fmaf(v.y, v.y, own);
+        own = fmaf(v.z, v.z, own), own = fmaf(v.w, v.w, own);
+      });
   own = team_sum(own);
   if (thread % kTeam == 0) partial[thread / kTeam] = own;
   __syncthreads();
@@ -107,9 +139,9 @@ template <int kTeams, bool kNorm, int kKept>
 __device__ __forceinline__ bool stage(const GemvArgs& a, const float* x, int64_t first, int padded,
                                       float factor, float scale, const float4 (&kept)[kKept], float4* out) {
   bool huge = false;
-  const auto one = [&](int i, const float4& weight) {
+  const auto load = [&](int i) { return load_4(x, first / 4 + i, a.K, a.vector); };
+  const auto one = [&](int i, float4 v, const float4& weight) {
     const int64_t at = first / 4 + i;
-    float4 v = load_4(x, at, a.K, a.vector);
     if constexpr (kNorm) {
       v = make_float4(v.x * scale * weight.x, v.y * scale * weight.y, v.z * scale * weight.z,
                       v.w * scale * weight.w);
@@ -127,19 +159,49 @@ __device__ __forceinline__ bool stage(const GemvArgs& a, const float* x, int64_t
     huge = huge || is_huge(v);
     out[swizzle(i)] = scaled(v, factor);
   };
-  int i = static_cast<int>(threadIdx.x);
+  const int thread = static_cast<int>(threadIdx.x), step = kTeams * kTeam, count = padded / 4;
+  const auto weight = [&](int i) { return load_4(a.norm_weight, first / 4 + i, a.K, a.vector); };
+  float4 early[kKept] = {};
   GRETA_UNROLL
-  for (int j = 0; j < kKept; ++j, i += kTeams * kTeam) {
-    if (i * 4 < padded)
-      one(i, kNorm && first != 0 ? load_4(a.norm_weight, first / 4 + i, a.K, a.vector) : kept[j]);
+  for (int j = 0; j < kKept; ++j) {
+    if (thread + j * step < count) early[j] = load(thread + j * step);
   }
-  for (; i * 4 < padded; i += kTeams * kTeam) {
-    one(i, kNorm ? load_4(a.norm_weight, first / 4 + i, a.K, a.vector) : float4{});
+  GRETA_UNROLL
+  for (int j = 0; j < kKept; ++j) {
+    const int i = thread + j * step;
+    if (i < count) one(i, early[j], kNorm && first != 0 ? weight(i) : kept[j]);
   }
+  for_each_4(thread + kKept * step, step, count, load,
+             [&](int i, const float4& v) { one(i, v, kNorm ? weight(i) : float4{}); });
   return huge;
 }
 
 }  // namespace gemv
+
+inline constexpr int kGemvAllRows = 1 << 30;
+
+// Rows of a share, and the threads that go through them.
+struct GemvRows {
+  int from, to, threads;
+
+  // f(row) for those of this thread.
+  template <class F>
+  __device__ __forceinline__ void each(const GemvShare& share, const F& f) const {
+    const int end = share.rows < to ? share.rows : to;
+    GRETA_NO_UNROLL
+    for (int r = from + static_cast<int>(threadIdx.x); r < end; r += threads) f(r);
+  }
+};
+
+// The epilogue of one product.
+struct StoreRow {
+  template <class Value>
+  __device__ static void run(const GemvArgs& a, const GemvRows& rows, const Value& value) {
+    const GemvShare share = gemv_share(a, 0);
+    float* y = a.m[0].y + blockIdx.y * a.m[0].rows + share.first;
+    rows.each(share, [&](int r) { y[r] = value(0, r); });
+  }
+};
 
 // Tiles in shared memory at once, and the words from one row's tile to the next.
 template <class A, class B>
@@ -155,8 +217,8 @@ constexpr int gemv_stride() {
   return A::Tile::kWords > B::Tile::kWords ? A::Tile::kWords : B::Tile::kWords;
 }
 
-// A: the lane of most matrices; B: of those in `second`. Epilogue::run(args, value), value(i, r): the product
-// of this block's row r of matrix i.
+// A: the lane of most matrices; B: of those in `second`. Epilogue::run(args, rows, value), value(i, r): the
+// product of this block's row r of matrix i.
 template <class A, class B, class Epilogue, int kMatrices, bool kNorm, int kRows, int kTeams, int kBlocks>
 __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a) {
   static_assert(A::kTile == B::kTile && A::kSmall == B::kSmall, "lanes of one launch share x");
@@ -326,7 +388,7 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
     copy_first();
   }
   __syncthreads();
-  Epilogue::run(a, [&](int i, int row) {
+  Epilogue::run(a, {0, kGemvAllRows, kTeams * kTeam}, [&](int i, int row) {
     GRETA_UNROLL
     for (int j = 0; j < kMatrices; ++j) {
       if (j < i) row += gemv_share(a, j).rows;

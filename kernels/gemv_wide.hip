@@ -6,16 +6,6 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
-struct StoreRow {
-  template <class Value>
-  __device__ static void run(const GemvArgs& a, const Value& value) {
-    const GemvShare share = gemv_share(a, 0);
-    float* y = a.m[0].y + blockIdx.y * a.m[0].rows + share.first;
-    for (int r = static_cast<int>(threadIdx.x); r < share.rows; r += static_cast<int>(blockDim.x))
-      y[r] = value(0, r);
-  }
-};
-
 constexpr int64_t kRowsOfX = 32768;  // of one launch; a grid's y ends at 65535
 
 }  // namespace

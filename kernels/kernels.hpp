@@ -70,7 +70,8 @@ Attested rmsnorm(hipStream_t, const float* x, const float* weight, int64_t rows,
 
 // y[s, n] = Σ_k x[s, k] · W[n, k]. Routes: valu (f32 fused multiply-adds) and mfma (16x16x16 tiles of f16
 // or bf16 into f32: activations and dequantised weights are rounded to it); gemm tiles over rows of x and of
-// W, gemv runs each row of x alone. Any route takes any size.
+// W, gemv runs each row of x alone. Any route takes any size. mfma, gemv, wide takes Q4_K and Q6_K by their
+// integers and x as integers of 31 bits (docs/contracts.md, x=i32 w=parts); `operand` has no say there.
 Attested matmul(hipStream_t, Route, const Weight& w, const float* x, int64_t rows, float* y);
 
 // Interleaved pairs (2i, 2i+1) of each head, i < rope_dims/2, turned by positions[s] * frequency[i]; the
@@ -107,7 +108,8 @@ Attested swiglu(hipStream_t, const float* gate, const float* up, int64_t count, 
 // Every one computes what the single kernels of the same stages would be asked for, stage by stage in f32, so
 // each stage keeps a contract of its own. Outputs that only a tap reads may be null: they are not stored, and
 // what is stored has the same bits either way. Positions come from device memory, so that a captured graph
-// serves every token.
+// serves every token. Unit::mfma: the products of Q4_K and Q6_K go through the matrix unit, as matmul's do
+// with Tuning::wide; others stay on the vector units.
 
 struct Projection {
   Weight w;
@@ -119,7 +121,7 @@ struct NormProductsRan {
 // n = rmsnorm(x) · norm_weight, y_i = W_i · n for 1 to 3 matrices (q, k, v; or the output head). norm_out may
 // be null.
 NormProductsRan norm_products(hipStream_t, const float* x, const float* norm_weight, int64_t columns,
-                              float eps, std::span<const Projection>, float* norm_out);
+                              float eps, std::span<const Projection>, float* norm_out, Unit = Unit::valu);
 
 struct NormGateUpRan {
   Attested norm, gate, up, act;
@@ -127,7 +129,7 @@ struct NormGateUpRan {
 // n = rmsnorm(x) · norm_weight, act = swiglu(Wg · n, Wu · n). norm_out, gate_out and up_out may be null.
 NormGateUpRan norm_gate_up(hipStream_t, const float* x, const float* norm_weight, int64_t columns, float eps,
                            const Weight& gate, const Weight& up, float* norm_out, float* gate_out,
-                           float* up_out, float* act_out);
+                           float* up_out, float* act_out, Unit = Unit::valu);
 
 struct RopeCacheRan {
   Attested q_rope, k_rope, k_cache, v_cache;
@@ -143,7 +145,7 @@ struct ProductAddRan {
 };
 // out = residual + W · x. product_out may be null.
 ProductAddRan product_add(hipStream_t, const Weight& w, const float* x, const float* residual,
-                          float* product_out, float* out);
+                          float* product_out, float* out, Unit = Unit::valu);
 
 // --- fused attention: out[s, h, :] = Σ_t softmax_t(q[s, h] · k[t] / sqrt(Dh)) v[t], causal, grouped queries;
 // no scores in memory --- Prefill: tiles of q and of k through the matrix unit, a running maximum and sum a

@@ -19,6 +19,8 @@ Attested matmul(hipStream_t stream, Route route, const Weight& w, const float* x
       reinterpret_cast<uintptr_t>(w.data) % 16 == 0) {
     return matmul_mfma_gemm_wide(stream, route.operand, w, x, rows, y);
   }
+  if (route.shape == Shape::gemv && route.tuning == Tuning::wide && has_parts_gemv(w, x))
+    return matmul_mfma_gemv_wide(stream, w, x, rows, y);
   return route.shape == Shape::gemm ? matmul_mfma_gemm(stream, route.operand, w, x, rows, y)
                                     : matmul_mfma_gemv(stream, route.operand, w, x, rows, y);
 }

@@ -13,6 +13,10 @@ Attested matmul_valu_gemv_wide(hipStream_t, const Weight& w, const float* x, int
 Attested matmul_mfma_gemm(hipStream_t, Operand, const Weight& w, const float* x, int64_t rows, float* y);
 // The same for a card (gemm_wide.hpp); w.data lies at a multiple of 16 bytes.
 Attested matmul_mfma_gemm_wide(hipStream_t, Operand, const Weight& w, const float* x, int64_t rows, float* y);
+// Straight from the integers of Q4_K and Q6_K (gemv_parts_block.hpp); has_parts_gemv(): whether it takes
+// these.
+bool has_parts_gemv(const Weight& w, const float* x);
+Attested matmul_mfma_gemv_wide(hipStream_t, const Weight& w, const float* x, int64_t rows, float* y);
 Attested matmul_mfma_gemv(hipStream_t, Operand, const Weight& w, const float* x, int64_t rows, float* y);
 
 }  // namespace greta::kernels::inline GRETA_MACHINE

@@ -11,7 +11,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEVICE_LIBRARIES = pathlib.Path("/usr/lib/x86_64-linux-gnu/amdgcn/bitcode")
 AMD_COMPILERS = ["amdclang++", "/opt/rocm/bin/amdclang++"] + [f"clang++-{v}" for v in range(30, 16, -1)]
-MATRIX = re.compile(r"\bv_mfma_f32_(16x16x16|32x32x8)_?b?f16|\bHG?MMA\.|\bw?mma\.|\bwgmma\.")
+MATRIX = re.compile(r"\bv_mfma_(f32_(16x16x16|32x32x8)_?b?f16|i32_16x16x(16|32)_?i8)|\b(HG?|I)MMA\.|\bw?mma\.|\bwgmma\.")
 
 
 class Unavailable(Exception):

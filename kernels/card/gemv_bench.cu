@@ -5,6 +5,7 @@
 // Exits 1 where a product is outside its contract's bound. Bytes of a GEMV: the packed weight, x and y.
 // decode_products: all weights that one token of a Llama-3-8B of Q4_K_M reads, by the fused kernels, without
 // RoPE and attention.
+#include <cstring>
 #include <random>
 
 #include "kernels/card/bench.hpp"
@@ -13,18 +14,25 @@
 namespace greta::kernels::card {
 namespace {
 
-// |y − Σ w·x| over its bound, the worst of all rows; the sums in f64.
+// |y − Σ w·x| over its bound, the worst of all rows; the sums in f64. minima: magnitudes are those of scale ·
+// integer and minimum apart.
 template <WeightType T>
 __global__ void worst_ratio(const uint8_t* w, int64_t K, const float* x, const float* y, double chain,
-                            unsigned long long* worst) {
+                            bool minima, unsigned long long* worst) {
   const int64_t n = blockIdx.x;
   double sum = 0, size = 0;
   for (int64_t k = threadIdx.x * kChunk; k < K; k += 32 * kChunk) {
     float v[kChunk];
     unpack_chunk<T>(w + n * row_bytes(T, K), k, K - k, v);
+    float minimum = 0;
+    if constexpr (T == WeightType::q4_K || T == WeightType::q5_K) {
+      const uint8_t* block = w + n * row_bytes(T, K) + k / 256 * packing(T).bytes;
+      minimum = unpacking::scale_min(block, static_cast<int>(k % 256 / 32)).min;
+    }
     for (int i = 0; i < kChunk; ++i) {
       const double product = static_cast<double>(v[i]) * x[k + i];
-      sum += product, size += fabs(product);
+      sum += product,
+          size += minima ? (fabs(v[i] + minimum) + fabs(minimum)) * fabs(x[k + i]) : fabs(product);
     }
   }
   for (int mask = 16; mask > 0; mask /= 2) {
@@ -37,15 +45,21 @@ __global__ void worst_ratio(const uint8_t* w, int64_t K, const float* x, const f
   }
 }
 
-double chain_of(const std::string& contract) {
-  return std::atof(contract.c_str() + contract.find("chain=") + 6);
+// Roundings on the longest path; of parts two more for x as an integer.
+double roundings(const std::string& contract) {
+  const auto number = [&](const char* key) {
+    return std::atof(contract.c_str() + contract.find(key) + std::strlen(key));
+  };
+  return contract.find("w=parts") == std::string::npos ? number("chain=") : number("sum=") + 6;
 }
 
+// The worst row's error over its bound.
 double check(const Weight& w, const float* x, const float* y, const Attested& attested) {
   DeviceBuffer<unsigned long long> worst(std::vector<unsigned long long>{0});
   with_weight_type(w.type, [&]<WeightType T>() {
-    worst_ratio<T><<<static_cast<unsigned>(w.rows), 32>>>(static_cast<const uint8_t*>(w.data), w.columns, x,
-                                                          y, chain_of(attested.contract), worst.data());
+    worst_ratio<T><<<static_cast<unsigned>(w.rows), 32>>>(
+        static_cast<const uint8_t*>(w.data), w.columns, x, y, roundings(attested.contract),
+        attested.contract.find("w=parts") != std::string::npos, worst.data());
   });
   const unsigned long long bits = worst.download()[0];
   double ratio;
@@ -53,9 +67,10 @@ double check(const Weight& w, const float* x, const float* y, const Attested& at
   return ratio;
 }
 
-int bench_gemv(cudaStream_t stream, double ceiling) {
+// Products through the matrix unit where there is a kernel for the type; `unit` valu: never, and of these
+// alone.
+int bench_gemv(cudaStream_t stream, double ceiling, Unit unit) {
   int wrong = 0;
-  const Route route{Unit::valu, Shape::gemv, Tuning::wide};
   for (const WeightType type : {WeightType::q4_K, WeightType::q6_K, WeightType::q8_0, WeightType::q5_K,
                                 WeightType::q4_0, WeightType::f16, WeightType::bf16, WeightType::f32}) {
     for (const auto& [N, K] : {std::pair<int64_t, int64_t>{4096, 4096},
@@ -64,7 +79,8 @@ int bench_gemv(cudaStream_t stream, double ceiling) {
                                {128256, 4096},
                                {1024, 4096}}) {
       const bool asked = type == WeightType::q4_K || type == WeightType::q6_K;
-      if (!asked && N != 14336) continue;
+      if (!asked && (N != 14336 || unit == Unit::valu)) continue;
+      const Route route{asked ? unit : Unit::valu, Shape::gemv, Tuning::wide};
       const int64_t bytes = N * row_bytes(type, K) + 4 * (N + K);
       const int copies = static_cast<int>(std::max<int64_t>(3, (int64_t{600} << 20) / bytes));
       std::vector<DeviceBuffer<uint8_t>> weights;
@@ -83,8 +99,8 @@ int bench_gemv(cudaStream_t stream, double ceiling) {
           copies;
       const Weight last{weights.back().data(), type, N, K};
       const double ratio = check(last, x.data(), y.data() + (copies - 1) * N, ran);
-      const std::string name =
-          std::string("gemv_") + packing(type).name + "_" + std::to_string(N) + "x" + std::to_string(K);
+      const std::string name = std::string(asked && unit == Unit::valu ? "gemv_valu_" : "gemv_") +
+                               packing(type).name + "_" + std::to_string(N) + "x" + std::to_string(K);
       if (!(ratio <= 1)) {
         std::printf("%s\twrong by %.3g of its bound\t%s\n", name.c_str(), ratio, ran.kernel.c_str());
         ++wrong;
@@ -101,7 +117,7 @@ struct Layer {
   WeightType v_type, down_type;
 };
 
-void bench_decode(cudaStream_t stream, double ceiling) {
+void bench_decode(cudaStream_t stream, double ceiling, Unit unit) {
   const int64_t D = 4096, kv = 1024, F = 14336, V = 128256;
   const auto four = WeightType::q4_K, six = WeightType::q6_K;
   std::vector<Layer> layers;
@@ -125,19 +141,19 @@ void bench_decode(cudaStream_t stream, double ceiling) {
       const Projection qkv[] = {{{l.q.data(), four, D, D}, q.data()},
                                 {{l.k.data(), four, kv, D}, k.data()},
                                 {{l.v.data(), l.v_type, kv, D}, v.data()}};
-      norm_products(on, x.data(), norm.data(), D, 1e-5f, qkv, nullptr);
-      product_add(on, {l.o.data(), four, D, D}, q.data(), x.data(), nullptr, x.data());
+      norm_products(on, x.data(), norm.data(), D, 1e-5f, qkv, nullptr, unit);
+      product_add(on, {l.o.data(), four, D, D}, q.data(), x.data(), nullptr, x.data(), unit);
       norm_gate_up(on, x.data(), norm.data(), D, 1e-5f, {l.gate.data(), four, F, D},
-                   {l.up.data(), four, F, D}, nullptr, nullptr, nullptr, act.data());
-      product_add(on, {l.down.data(), l.down_type, D, F}, act.data(), x.data(), nullptr, x.data());
+                   {l.up.data(), four, F, D}, nullptr, nullptr, nullptr, act.data(), unit);
+      product_add(on, {l.down.data(), l.down_type, D, F}, act.data(), x.data(), nullptr, x.data(), unit);
     }
     const Projection out{{head.data(), six, V, D}, logits.data()};
-    norm_products(on, x.data(), norm.data(), D, 1e-5f, {&out, 1}, nullptr);
+    norm_products(on, x.data(), norm.data(), D, 1e-5f, {&out, 1}, nullptr, unit);
   });
-  print_line("decode_products_llama3_8b_q4_K_M", static_cast<double>(bytes) / seconds * 1e-9, "GB/s",
-             ceiling * 1e-9);
-  print_line("decode_products_llama3_8b_q4_K_M", 1 / seconds, "tokens/s",
-             ceiling / static_cast<double>(bytes));
+  const std::string name =
+      std::string("decode_products_") + (unit == Unit::valu ? "valu_" : "") + "llama3_8b_q4_K_M";
+  print_line(name, static_cast<double>(bytes) / seconds * 1e-9, "GB/s", ceiling * 1e-9);
+  print_line(name, 1 / seconds, "tokens/s", ceiling / static_cast<double>(bytes));
 }
 
 }  // namespace
@@ -149,8 +165,11 @@ int main() {
     greta::kernels::Stream stream;
     const double ceiling = copy_ceiling(stream);
     print_line("copy", ceiling * 1e-9, "GB/s", ceiling * 1e-9);
-    const int wrong = bench_gemv(stream, ceiling);
-    bench_decode(stream, ceiling);
+    int wrong = 0;
+    for (const auto unit : {greta::kernels::Unit::mfma, greta::kernels::Unit::valu}) {
+      wrong += bench_gemv(stream, ceiling, unit);
+      bench_decode(stream, ceiling, unit);
+    }
     return wrong > 0 ? 1 : 0;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "gemv_bench: %s\n", e.what());

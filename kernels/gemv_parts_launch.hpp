@@ -1,0 +1,156 @@
+// Host side of the GEMV kernels through the matrix unit: which matrices they take, how rows and items are
+// shared out, and what that makes of the contract. Private to the gemv_parts_ and fused_ files.
+#pragma once
+
+#include "kernels/gemv_launch.hpp"
+#include "kernels/gemv_parts_block.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+
+#if defined(GRETA_HIP_NVIDIA)
+inline constexpr int kPartsWaves = 16, kPartsShared = 225 * 1024;
+#else  // elsewhere 64 KB
+inline constexpr int kPartsWaves = 4, kPartsShared = 63 * 1024;
+#endif
+inline constexpr int kPartsColumns = kBulkStages ? kPartsWaves - 2 : kPartsWaves;  // of several chunks
+inline constexpr int kPartsStages = 4;                                             // at most
+inline constexpr int kPartsRoundRows = 256;                                        // of all matrices, about
+
+namespace gemv_parts {
+
+// Rows are whole words of 16 bytes: Q4_K of any size, Q6_K of a multiple of 2048 columns.
+inline bool has_lane(const Weight& w) {
+  return (w.type == WeightType::q4_K || w.type == WeightType::q6_K) && gemv::aligned_16(w.data) &&
+         row_bytes(w.type, w.columns) % 16 == 0;
+}
+// Whether the matrices are such, and vectors can be read 16 bytes at a time (none: null).
+inline bool takes(std::span<const Projection> projections, std::initializer_list<const float*> vectors) {
+  for (const Projection& p : projections)
+    if (!has_lane(p.w)) return false;
+  for (const float* v : vectors)
+    if (!gemv::aligned_16(v)) return false;
+  return true;
+}
+
+// Words from one row of a stage to the next: where rows are copied one by one an odd number, so that
+// neighbours begin in other banks. They may begin within a word, and a shift reads a word behind them.
+template <class Lane>
+int pitch(int blocks, bool whole) {
+  const int bytes = blocks * Lane::kBytes;
+  return whole ? bytes / 16 : (bytes + (Lane::Tile::kSkewed ? 15 + 4 : 0) + 15) / 16 | 1;
+}
+
+struct Plan {
+  PartsArgs args;
+  unsigned blocks = 1;
+  size_t shared_bytes = 0;
+  std::string name, contract, norm_contract;
+};
+
+// `op`: the kernel's name without its types and numbers. apart: the epilogue takes each matrix's rows by
+// themselves, so that the units of all can be shared out together.
+template <class A, class B>
+Plan plan(const char* op, std::span<const Projection> projections, const float* x, const float* norm_weight,
+          bool apart) {
+  Plan p;
+  GemvArgs& a = p.args.common;
+  a.count = static_cast<int>(projections.size());
+  require(projections[0].w.columns <= (1 << 30), op, "a row of more than 2^30 values");
+  a.K = static_cast<int>(projections[0].w.columns);
+  a.x = x;
+  a.norm_weight = norm_weight;
+
+  int64_t rows = 0;
+  std::string types;
+  for (const Projection& projection : projections) {
+    rows += projection.w.rows;
+    types += (types.empty() ? "" : "+") + std::string(packing(projection.w.type).name);
+  }
+  // Tiles side by side, chunk by chunk; below each other where K has few blocks.
+  const int across_all = a.K / kPartsBlock;
+  p.args.chunks = across_all <= kPartsWaves ? 1 : static_cast<int>(ceil_div(across_all, kPartsColumns));
+  p.args.each = across_all / p.args.chunks, p.args.more = across_all % p.args.chunks;
+  const int across = p.args.each + (p.args.more > 0);
+  p.args.across_inverse = (65536 + across - 1) / across;
+  while (p.args.groups * 2 * across <= kPartsWaves) p.args.groups *= 2, ++p.args.log_rows;
+  const int stage_rows = kPartsRows * p.args.groups;
+
+  const int64_t blocks = std::min<int64_t>(device_processors(), rows);
+  p.blocks = grid_for(blocks, 1, op);
+  int64_t most = 0, units = 0;  // rows of a matrix in a block, units of all
+  for (int i = 0; i < a.count; ++i) {
+    const Weight& w = projections[i].w;
+    a.m[i] = {static_cast<const uint8_t*>(w.data), w.rows, row_bytes(w.type, w.columns), w.type,
+              projections[i].y};
+    a.each[i] = w.rows / blocks;
+    a.rest[i] = static_cast<int>(w.rows % blocks);
+    a.units_before[i] = units;
+    units += ceil_div(w.rows, kPartsRows);
+    most = std::max(most, ceil_div(w.rows, blocks));
+    if (!std::is_same_v<A, B> && w.type != projections[0].w.type) a.second |= 1u << i;
+  }
+  if (apart && a.count > 1) {
+    a.units_before[a.count] = units;
+    a.units_each = units / blocks, a.units_rest = static_cast<int>(units % blocks);
+    most = ceil_div(units, blocks) * kPartsRows;
+  }
+  require(most <= (1 << 30), op, "more than 2^30 rows a block");
+  p.args.round_rows = std::max(kPartsRoundRows / a.count / stage_rows, 1) * stage_rows;
+  p.args.rounds = static_cast<int>(ceil_div(most, p.args.round_rows));
+  p.args.early = ceil_div(rows, blocks) > 4 * stage_rows ? 2 : 1;
+  p.args.sum_rows = a.count * static_cast<int>(std::min<int64_t>(p.args.round_rows, most));
+
+  p.args.whole = p.args.chunks == 1;
+  const int lanes_pitch[2] = {gemv_parts::pitch<A>(across, p.args.whole),
+                              gemv_parts::pitch<B>(across, p.args.whole)};
+  std::copy_n(lanes_pitch, 2, p.args.pitch);
+  p.args.stage_words =
+      stage_rows * std::max(lanes_pitch[0], lanes_pitch[1]) + 1;  // a shift may read behind it
+  const size_t sums = static_cast<size_t>(p.args.rounds > 1 ? 2 : 1) * kPartsWaves *
+                      static_cast<size_t>(p.args.sum_rows) * sizeof(float);
+  const size_t beside = kPartsWaves * (kPartsSlots + parts_own_words<A, B>()) * sizeof(uint4) + sums;
+  const size_t stage = kBulkStages ? static_cast<size_t>(p.args.stage_words) * sizeof(uint4) : 0;
+  p.args.stages = kPartsStages;
+  while (p.args.stages > 2 && beside + static_cast<size_t>(p.args.stages) * stage > kPartsShared)
+    --p.args.stages;
+  p.shared_bytes = beside + static_cast<size_t>(p.args.stages) * stage;
+
+  // A lane's additions of a tile, the tree over lanes, a wave's tiles of a row, the waves. The sums of x are
+  // exact but for one rounding.
+  const int wave = wave_size();
+  const int sum = std::max(A::kAdds, B::kAdds) + 2 + p.args.chunks + across;
+  p.contract = "op=matmul x=i32 w=parts acc=i32 sum=" + std::to_string(sum) + " out=f32";
+  const int64_t own = ceil_div(across_all, kPartsWaves) * (kPartsBlock / wave);
+  p.norm_contract =
+      "op=rmsnorm chain=" + std::to_string(own + tree_depth(wave) + kPartsWaves - 1) + " sqrt=2";
+  p.name = op + std::string(std::string_view(op).starts_with("matmul") ? "_" : "_mfma_gemv_") + types +
+           "<parts,rows=" + std::to_string(stage_rows) + ",waves=" + std::to_string(kPartsWaves) +
+           ",chunks=" + std::to_string(p.args.chunks) + ",rounds=" + std::to_string(p.args.rounds) +
+           ",stages=" + std::to_string(kBulkStages ? p.args.stages : 1) + ",wave=" + std::to_string(wave) +
+           ">";
+  return p;
+}
+
+template <class A, class B, class Epilogue, int kMatrices, bool kNorm>
+void launch(hipStream_t stream, const Plan& p, unsigned rows_of_x) {
+  launch_dependent(p.name.c_str(), gemv_parts_kernel<A, B, Epilogue, kMatrices, kNorm, kPartsWaves>,
+                   dim3(p.blocks, rows_of_x), dim3(static_cast<unsigned>(kPartsWaves * wave_size())),
+                   p.shared_bytes, stream, p.args);
+  check_launched(p.name);
+}
+
+// Calls f.template operator()<A, B>() with the lanes for these matrices, which takes() said yes to.
+template <class F>
+auto with_lanes(std::span<const Projection> projections, F f) {
+  using Four = PartsLane<WeightType::q4_K>;
+  using Six = PartsLane<WeightType::q6_K>;
+  bool one_type = true;
+  for (const Projection& p : projections) one_type = one_type && p.w.type == projections[0].w.type;
+  const bool four = projections[0].w.type == WeightType::q4_K;
+  if (one_type) return four ? f.template operator()<Four, Four>() : f.template operator()<Six, Six>();
+  return four ? f.template operator()<Four, Six>() : f.template operator()<Six, Four>();
+}
+
+}  // namespace gemv_parts
+
+}  // namespace greta::kernels::inline GRETA_MACHINE

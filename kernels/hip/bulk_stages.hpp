@@ -1,0 +1,97 @@
+// Stages of shared memory that the waves of a block fill in turn, some ahead of where they read: NVIDIA's
+// copies in bulk and barriers that count bytes (PTX ISA, cp.async.bulk, mbarrier). They go past the waves'
+// own loads and stores, which a queue of copies would hold up. Other machines have none: kBulkStages.
+//
+//   GRETA_SHARED(uint64_t, bars, 2 * kMostBulkStages);
+//   by one wave, then a barrier:   BulkStages::begin(bars, count, waves);
+//   BulkStages filled(bars, count), read(bars, count);
+//   the wave whose turn it is:                        each wave:
+//     filled.wait_free();                               read.wait_full();
+//     filled.expect(bytes);  one lane, then wave_sync   … reads the slot read.slot() …
+//     filled.copy(to, from, bytes); …                   read.release();
+//     filled.skip(n);  to its next turn                 read.next();
+//
+// Addresses and bytes are multiples of 16. A copy takes its lane about a hundred cycles, whatever its length,
+// and the lanes of a wave take turns.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/hip/hip.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+
+inline constexpr int kMostBulkStages = 8;
+
+#if defined(GRETA_HIP_NVIDIA)
+
+inline constexpr bool kBulkStages = true;
+
+#ifdef __CUDACC__
+class BulkStages {
+ public:
+  __device__ __forceinline__ BulkStages(uint64_t* bars, int count) : bars_(address(bars)), count_(count) {}
+  __device__ __forceinline__ static void begin(uint64_t* bars, int count, int waves) {
+    const BulkStages all(bars, count);
+    if (lane_id() >= count) return;
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(all.full(lane_id())));
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(all.free(lane_id())), "r"(waves));
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  }
+  __device__ __forceinline__ int slot() const { return slot_; }
+  __device__ __forceinline__ void next() {
+    if (++slot_ == count_) slot_ = 0, parity_ ^= 1;
+  }
+  __device__ __forceinline__ void skip(int stages) {
+    for (slot_ += stages; slot_ >= count_; slot_ -= count_) parity_ ^= 1;
+  }
+  // The first time around every slot is free.
+  __device__ __forceinline__ void wait_free() const { wait(free(slot_), parity_ ^ 1); }
+  __device__ __forceinline__ void wait_full() const { wait(full(slot_), parity_); }
+  __device__ __forceinline__ void expect(uint32_t bytes) const {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(full(slot_)), "r"(bytes)
+                 : "memory");
+  }
+  __device__ __forceinline__ void copy(void* to, const void* from, uint32_t bytes) const {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+            address(to)),
+        "l"(from), "r"(bytes), "r"(full(slot_))
+        : "memory");
+  }
+  // By all lanes, when the wave has read what it wants of the slot.
+  __device__ __forceinline__ void release() const {
+    wave_sync();
+    if (lane_id() == 0)
+      asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(free(slot_)) : "memory");
+  }
+
+ private:
+  __device__ __forceinline__ static uint32_t address(const void* p) {
+    return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+  }
+  __device__ __forceinline__ uint32_t full(int slot) const { return bars_ + 8 * slot; }
+  __device__ __forceinline__ uint32_t free(int slot) const { return bars_ + 8 * (kMostBulkStages + slot); }
+  __device__ __forceinline__ static void wait(uint32_t bar, int parity) {
+    asm volatile(
+        "{\n"
+        ".reg .pred done;\n"
+        "AGAIN: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+        "@!done bra AGAIN;\n"
+        "}" ::"r"(bar),
+        "r"(parity)
+        : "memory");
+  }
+
+  uint32_t bars_;
+  int count_, slot_ = 0, parity_ = 0;
+};
+#endif
+
+#else
+
+inline constexpr bool kBulkStages = false;
+
+#endif
+
+}  // namespace greta::kernels::inline GRETA_MACHINE
