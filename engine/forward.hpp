@@ -89,6 +89,7 @@ class ForwardPass {
   void feed_forward(int index);
   void head();
   // forward_fused.cpp: one row.
+  kernels::Unit fused_unit() const;
   void fused_layer(int index);
   void fused_attention_block(int index);
   void fused_feed_forward(int index);

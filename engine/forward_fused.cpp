@@ -6,6 +6,11 @@ namespace greta::engine::inline GRETA_MACHINE {
 
 using kernels::Projection;
 
+// The matrix unit takes packed weights faster, and exactly; where a type has no such kernel it is not asked.
+kernels::Unit ForwardPass::fused_unit() const {
+  return context_.settings.unit == Unit::valu ? kernels::Unit::valu : kernels::Unit::mfma;
+}
+
 void ForwardPass::fused_layer(int index) {
   fused_attention_block(index);
   fused_feed_forward(index);
@@ -17,8 +22,8 @@ void ForwardPass::fused_attention_block(int index) {
   float *const q = output(Stage::q, index), *const k = output(Stage::k, index),
                *const v = output(Stage::v, index);
   const Projection projections[] = {{w.q->view, q}, {w.k->view, k}, {w.v->view, v}};
-  const auto multiplied =
-      kernels::norm_products(stream_, x_, w.attn_norm->f32(), c_.embedding, c_.norm_eps, projections, n);
+  const auto multiplied = kernels::norm_products(stream_, x_, w.attn_norm->f32(), c_.embedding, c_.norm_eps,
+                                                 projections, n, fused_unit());
   tap(Stage::attn_norm, index, n, multiplied.norm);
   tap(Stage::q, index, q, multiplied.product);
   tap(Stage::k, index, k, multiplied.product);
@@ -39,7 +44,7 @@ void ForwardPass::fused_attention_block(int index) {
   const float *attended = modes_.fused_attention ? fused_attention(index, turned_q, keys, values)
                                                  : unfused_attention(index, turned_q, keys, values);
   float *const wo = optional_output(Stage::wo, index), *const residual = output(Stage::attn_residual, index);
-  const auto added = kernels::product_add(stream_, w.wo->view, attended, x_, wo, residual);
+  const auto added = kernels::product_add(stream_, w.wo->view, attended, x_, wo, residual, fused_unit());
   tap(Stage::wo, index, wo, added.product);
   tap(Stage::attn_residual, index, residual, added.add);
   x_ = residual;
@@ -51,7 +56,7 @@ void ForwardPass::fused_feed_forward(int index) {
                *const gate = optional_output(Stage::ffn_gate, index),
                *const up = optional_output(Stage::ffn_up, index), *const act = output(Stage::ffn_act, index);
   const auto gated = kernels::norm_gate_up(stream_, x_, w.ffn_norm->f32(), c_.embedding, c_.norm_eps,
-                                           w.gate->view, w.up->view, n, gate, up, act);
+                                           w.gate->view, w.up->view, n, gate, up, act, fused_unit());
   tap(Stage::ffn_norm, index, n, gated.norm);
   tap(Stage::ffn_gate, index, gate, gated.gate);
   tap(Stage::ffn_up, index, up, gated.up);
@@ -59,7 +64,7 @@ void ForwardPass::fused_feed_forward(int index) {
 
   float *const down = optional_output(Stage::ffn_down, index), *const residual =
                                                                    output(Stage::ffn_residual, index);
-  const auto added = kernels::product_add(stream_, w.down->view, act, x_, down, residual);
+  const auto added = kernels::product_add(stream_, w.down->view, act, x_, down, residual, fused_unit());
   tap(Stage::ffn_down, index, down, added.product);
   tap(Stage::ffn_residual, index, residual, added.add);
   x_ = residual;
@@ -69,7 +74,7 @@ void ForwardPass::fused_head() {
   float *const n = optional_output(Stage::final_norm, -1), *const logits = output(Stage::logits, -1);
   const Projection projection[] = {{context_.weights.output->view, logits}};
   const auto ran = kernels::norm_products(stream_, x_, context_.weights.output_norm->f32(), c_.embedding,
-                                          c_.norm_eps, projection, n);
+                                          c_.norm_eps, projection, n, fused_unit());
   tap(Stage::final_norm, -1, n, ran.norm);
   tap(Stage::logits, -1, logits, ran.product);
   logits_ = logits;
