@@ -134,7 +134,9 @@ NormGateUpRan norm_gate_up(hipStream_t, const float* x, const float* norm_weight
 struct RopeCacheRan {
   Attested q_rope, k_rope, k_cache, v_cache;
 };
-// RoPE of q and of k, and rows positions[0], … of both caches. k_out may be null. Any S.
+// RoPE of q and of k, and rows positions[0], … of both caches. k_out may be null. Any S with less than 2^31
+// pairs. A launch directly before it in the stream that lets its successor begin early (the GEMVs) may write
+// q, k and v, but not positions.
 RopeCacheRan rope_cache(hipStream_t, const float* q, const float* k, const float* v, const float* frequency,
                         const int32_t* positions, int64_t S, int64_t H, int64_t Hkv, int64_t head_dim,
                         int64_t rope_dims, float* q_out, float* k_out, void* k_cache, void* v_cache,
