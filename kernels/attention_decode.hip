@@ -2,13 +2,13 @@
 // key head. The block that is the last of its heads to be done joins their parts, in ascending order, so
 // which one it was changes no bit; a counter a set of heads tells, and is set back to 0.
 //
-// As many parts as fill the card once, of equal length, so the work ends everywhere at once; the capacity
-// changes no bit. 8, 16 or 32 lanes hold a key's dims, 8 each, so a wave reads whole rows. A wave goes over
-// its keys of the part in runs with a running maximum of its own; a lane copies what it will read itself to a
-// ring in shared memory, so that several runs are under way without a register. The heads of a group share
-// each load; their scores are summed over the lanes by exchanging halves (4 heads: 5 shuffles a key instead
-// of 16). Costs T · Dh · 2 values read once for all heads of a group, 4 · Dh FLOP a key and head, heads · Dh
-// floats a part written and read again.
+// As many parts as fill the card once, of equal length, so the work ends everywhere at once, but of few keys
+// one, which needs no joining; the capacity changes no bit. 8, 16 or 32 lanes hold a key's dims, 8 each, so a
+// wave reads whole rows. A wave goes over its keys of the part in runs with a running maximum of its own; a
+// lane copies what it will read itself to a ring in shared memory, so that several runs are under way without
+// a register. The heads of a group share each load; their scores are summed over the lanes by exchanging
+// halves (4 heads: 5 shuffles a key instead of 16). Costs T · Dh · 2 values read once for all heads of a
+// group, 4 · Dh FLOP a key and head, heads · Dh floats a part written and read again.
 //
 // chain: 8 fused multiply-adds a lane and the tree. sum: a lane's runs, the lanes and waves of a block, the
 // parts. rescales: a wave's runs, its block's join, the parts' join.
@@ -27,7 +27,8 @@ constexpr int kThreads = 512, kResident = 1;
 #else
 constexpr int kThreads = 256, kResident = 2;
 #endif
-constexpr int kLeast = 64;  // keys that are worth a part
+constexpr int kLeast = 64;   // keys that are worth a part
+constexpr int kAlone = 256;  // up to here joining parts takes longer than one block does
 // Runs in the ring, and keys of a lane in one run; AMD and the host have room for less. A deeper ring leaves
 // more work behind the last byte's arrival.
 #if defined(GRETA_HIP_NVIDIA)
@@ -60,7 +61,7 @@ struct Cut {
   int count, keys;
 };
 __host__ __device__ __forceinline__ Cut cut(int T, int most) {
-  const int wanted = (T - 1) / kLeast + 1, count = wanted < most ? wanted : most;
+  const int wanted = T <= kAlone ? 1 : (T - 1) / kLeast + 1, count = wanted < most ? wanted : most;
   const int keys = (T - 1) / count + 1;
   return {(T - 1) / keys + 1, keys};
 }
@@ -392,11 +393,17 @@ __global__ void __launch_bounds__(kThreads, kResident)
       sum = fma4(weight, *reinterpret_cast<const float4*>(outs + (w * HEADS + h) * kDims + column), sum);
       denominator = fmaf(weight, denominators[w * HEADS + h], denominator);
     }
+    if (parts.count == 1) {
+      reinterpret_cast<float4*>(d.out + static_cast<int64_t>(h0) * d.Dh)[i] =
+          make_float4(sum.x / denominator, sum.y / denominator, sum.z / denominator, sum.w / denominator);
+      continue;
+    }
     part_outs[i] = sum;
     if (column == 0)
       d.stats[static_cast<int64_t>(h0 + h) * d.most + part] = make_float2(largest, denominator);
   }
 
+  if (parts.count == 1) return;
   if (!is_last_block(d.done + set, static_cast<uint32_t>(parts.count), last)) return;
   join<HEADS>(d, parts.count, h0, heads, ring);
 }
@@ -421,11 +428,11 @@ int64_t parts_for_card(int64_t H, int64_t Hkv) {
   return std::max<int64_t>(1, int64_t{kResident} * device_processors() / sets);
 }
 int64_t most_parts(int64_t capacity, int64_t H, int64_t Hkv) {
-  return std::min(parts_for_card(H, Hkv), ceil_div(capacity, kLeast));
+  return capacity <= kAlone ? 1 : std::min(parts_for_card(H, Hkv), ceil_div(capacity, kLeast));
 }
 // The longest part of at most `capacity` keys.
 int64_t longest_part(int64_t capacity, int64_t parts) {
-  return std::max(std::min<int64_t>(capacity, kLeast), ceil_div(capacity, parts));
+  return std::max(std::min<int64_t>(capacity, kAlone), ceil_div(capacity, parts));
 }
 
 // The workspace: counters, statistics, parts, each at 16 bytes.

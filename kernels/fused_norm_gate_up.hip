@@ -8,8 +8,9 @@ namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 struct StoreActivation {
+  __device__ static float early(const GemvArgs&) { return 0; }
   template <class Value>
-  __device__ static void run(const GemvArgs& a, const GemvRows& rows, const Value& value) {
+  __device__ static void run(const GemvArgs& a, const GemvRows& rows, float, const Value& value) {
     const GemvShare share = gemv_share(a, 0);
     rows.each(share, [&](int r) {
       const float gate = value(0, r), up = value(1, r);

@@ -6,8 +6,9 @@ namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 struct StoreProducts {
+  __device__ static float early(const GemvArgs&) { return 0; }
   template <class Value>
-  __device__ static void run(const GemvArgs& a, const GemvRows& rows, const Value& value) {
+  __device__ static void run(const GemvArgs& a, const GemvRows& rows, float, const Value& value) {
     GRETA_UNROLL  // an index known to the compiler keeps the arguments out of memory
         for (int i = 0; i < kGemvMatrices; ++i) {
       if (i >= a.count) break;

@@ -6,13 +6,19 @@ namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 struct StoreSum {
+  __device__ static float early(const GemvArgs& a) {
+    const GemvShare share = gemv_share(a, 0);
+    const int r = static_cast<int>(threadIdx.x);
+    return r < share.rows ? a.residual[share.first + r] : 0.0f;
+  }
   template <class Value>
-  __device__ static void run(const GemvArgs& a, const GemvRows& rows, const Value& value) {
+  __device__ static void run(const GemvArgs& a, const GemvRows& rows, float early, const Value& value) {
     const GemvShare share = gemv_share(a, 0);
     rows.each(share, [&](int r) {
       const float product = value(0, r);
       if (a.m[0].y) a.m[0].y[share.first + r] = product;
-      a.out[share.first + r] = a.residual[share.first + r] + product;
+      a.out[share.first + r] =
+          (r == static_cast<int>(threadIdx.x) ? early : a.residual[share.first + r]) + product;
     });
   }
 };

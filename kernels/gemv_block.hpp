@@ -195,8 +195,9 @@ struct GemvRows {
 
 // The epilogue of one product.
 struct StoreRow {
+  __device__ static float early(const GemvArgs&) { return 0; }
   template <class Value>
-  __device__ static void run(const GemvArgs& a, const GemvRows& rows, const Value& value) {
+  __device__ static void run(const GemvArgs& a, const GemvRows& rows, float, const Value& value) {
     const GemvShare share = gemv_share(a, 0);
     float* y = a.m[0].y + blockIdx.y * a.m[0].rows + share.first;
     rows.each(share, [&](int r) { y[r] = value(0, r); });
@@ -217,8 +218,8 @@ constexpr int gemv_stride() {
   return A::Tile::kWords > B::Tile::kWords ? A::Tile::kWords : B::Tile::kWords;
 }
 
-// A: the lane of most matrices; B: of those in `second`. Epilogue::run(args, rows, value), value(i, r): the
-// product of this block's row r of matrix i.
+// A: the lane of most matrices; B: of those in `second`. Epilogue::run(args, rows, early, value), value(i,
+// r): the product of this block's row r of matrix i.
 template <class A, class B, class Epilogue, int kMatrices, bool kNorm, int kRows, int kTeams, int kBlocks>
 __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a) {
   static_assert(A::kTile == B::kTile && A::kSmall == B::kSmall, "lanes of one launch share x");
@@ -388,7 +389,7 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
     copy_first();
   }
   __syncthreads();
-  Epilogue::run(a, {0, kGemvAllRows, kTeams * kTeam}, [&](int i, int row) {
+  Epilogue::run(a, {0, kGemvAllRows, kTeams * kTeam}, Epilogue::early(a), [&](int i, int row) {
     GRETA_UNROLL
     for (int j = 0; j < kMatrices; ++j) {
       if (j < i) row += gemv_share(a, j).rows;

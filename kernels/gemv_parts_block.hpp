@@ -403,8 +403,9 @@ class PartsFiller {
 
 }  // namespace gemv
 
-// A: the lane of most matrices; B: of those in `second`. Epilogue::run(args, rows, value), value(i, r): the
-// product of this block's row r of matrix i.
+// A: the lane of most matrices; B: of those in `second`. Epilogue::early(args): what a thread's first row
+// wants from memory, asked for when x is; Epilogue::run(args, rows, early, value), value(i, r): the product
+// of this block's row r of matrix i.
 template <class A, class B, class Epilogue, int kMatrices, bool kNorm, int kWaves>
 __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(PartsArgs args) {
   const GemvArgs& a = args.common;
@@ -450,9 +451,11 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   if (kNorm && works) load_block(a.norm_weight, column, first_weights);
   const float* x = a.x + blockIdx.y * static_cast<int64_t>(a.K);
   float4 next_x[2] = {};
+  float early_value = 0;
   const auto ask_for_x = [&] {
     wait_for_predecessor();
     if (works) load_block(x, column, next_x);
+    early_value = Epilogue::early(a);
   };
 #if defined(GRETA_HIP_NVIDIA)
   GRETA_NO_UNROLL  // others find their first stage while x is on its way
@@ -588,7 +591,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
     }
     __syncthreads();
     const int from = round * args.round_rows;
-    Epilogue::run(a, {from, from + args.round_rows, kWaves * wave_size()}, [&](int i, int row) {
+    Epilogue::run(a, {from, from + args.round_rows, kWaves * wave_size()}, early_value, [&](int i, int row) {
       int place = row - from;
       const float* own = sums + (place / kPartsRows & (args.groups - 1)) * across * args.sum_rows;
       GRETA_UNROLL
