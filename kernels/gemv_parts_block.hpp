@@ -458,8 +458,9 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
     early_value = Epilogue::early(a);
   };
 #if defined(GRETA_HIP_NVIDIA)
-  GRETA_NO_UNROLL  // others find their first stage while x is on its way
-      for (int turn = 0; turn < 2; ++turn) {
+  // Who does not fill at once finds its first stage while x is on its way.
+  GRETA_NO_UNROLL
+  for (int turn = 0; turn < 2; ++turn) {
     if (fills_at_once == (turn == 0)) filler.begin();
     if (turn > 0) break;
     if (fills_at_once) filler.fill();

@@ -71,7 +71,8 @@ Attested rmsnorm(hipStream_t, const float* x, const float* weight, int64_t rows,
 // y[s, n] = Σ_k x[s, k] · W[n, k]. Routes: valu (f32 fused multiply-adds) and mfma (16x16x16 tiles of f16
 // or bf16 into f32: activations and dequantised weights are rounded to it); gemm tiles over rows of x and of
 // W, gemv runs each row of x alone. Any route takes any size. mfma, gemv, wide takes Q4_K and Q6_K by their
-// integers and x as integers of 31 bits (docs/contracts.md, x=i32 w=parts); `operand` has no say there.
+// integers and x as integers of 31 bits (docs/contracts.md, x=i32 w=parts); `operand` has no say there. Rows
+// of W must be whole 16 bytes for it (Q6_K: a multiple of 2048 columns), else another kernel takes them.
 Attested matmul(hipStream_t, Route, const Weight& w, const float* x, int64_t rows, float* y);
 
 // Interleaved pairs (2i, 2i+1) of each head, i < rope_dims/2, turned by positions[s] * frequency[i]; the
