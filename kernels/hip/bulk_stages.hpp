@@ -11,8 +11,8 @@
 //     filled.copy(to, from, bytes); …                   read.release();
 //     filled.skip(n);  to its next turn                 read.next();
 //
-// Addresses and bytes are multiples of 16. A copy takes its lane about a hundred cycles, whatever its length,
-// and the lanes of a wave take turns.
+// Addresses and bytes are multiples of 16. What a copy costs its lane does not depend on its length, and the
+// lanes of a wave take turns: few long ones.
 #pragma once
 
 #include <cstdint>
