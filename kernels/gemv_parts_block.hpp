@@ -220,7 +220,8 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
           const auto add = [&]<class Lane>() {
 #if defined(GRETA_HIP_NVIDIA)
             const int pitch = order.pitch(second), byte = order.beyond(chunk, second) + column * Lane::kBytes;
-            const uint4* const tile = words + stages.slot() * args.stage_words + group * kPartsRows * pitch;
+            const uint4* const tile = words + stages.slot() * args.stage_words + order.moved(at.matrix) +
+                                      group * kPartsRows * pitch;
 #else
             const int pitch = Lane::Tile::kWords;
             const uint8_t* const begin = at.row + column * Lane::kBytes;
