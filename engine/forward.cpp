@@ -161,9 +161,12 @@ void ForwardPass::tap(Stage stage, int layer, const void* data, const Attested& 
   delivery_.send(std::move(record), dtype, std::move(dims), data);
 }
 
-void ForwardPass::upload() {
+void ForwardPass::name_rows() {
   std::copy(tokens_.begin(), tokens_.end(), ws_.host_ids.data());
   std::copy(positions_.begin(), positions_.end(), ws_.host_ids.data() + S_);
+}
+
+void ForwardPass::upload() {
   hip_check(hipMemcpyAsync(ws_.ids.data(), ws_.host_ids.data(), 2 * tokens_.size() * sizeof(int32_t),
                            hipMemcpyHostToDevice, stream_),
             "hipMemcpyAsync of tokens and positions");

@@ -32,7 +32,7 @@ struct Cache {
 struct Workspace {
   std::array<Floats, kStageCount> outputs;
   kernels::DeviceBuffer<int32_t> ids;  // tokens, then their positions
-  kernels::DeviceBuffer<int32_t> top1 = kernels::DeviceBuffer<int32_t>(1);
+  kernels::PinnedBuffer<int32_t> top1 = kernels::PinnedBuffer<int32_t>(1);  // the device writes it there
   kernels::DeviceBuffer<uint64_t> argmax_keys =
       kernels::DeviceBuffer<uint64_t>(static_cast<size_t>(kernels::kArgmaxBlocks));
   Floats parts;  // of split attention
@@ -62,6 +62,8 @@ class ForwardPass {
  public:
   // Stands behind what the cache holds. `tokens` and `taps` outlive the pass.
   ForwardPass(const PassContext&, const Taps& taps, std::span<const int32_t> tokens, LogitRows);
+  // Tokens and positions to where upload() finds them, also that of a captured graph.
+  void name_rows();
   // Tokens and positions to the device.
   void upload();
   // Enqueues the kernels; neither allocates nor waits once a pass of the same sizes has run (reserve()).

@@ -31,7 +31,6 @@ struct State {
   Workspace workspace;
   std::unique_ptr<Launcher> launcher;
   kernels::PinnedBuffer<float> logits;  // of the last row
-  kernels::PinnedBuffer<int32_t> top1;
   kernels::Event begun, done;  // of a pass's kernels
   kernels::Graph graph;        // of one row without taps
   int64_t graph_capacity = 0;
@@ -48,7 +47,6 @@ struct State {
         weights(file, config),
         frequencies(upload(rope_frequencies(config, file))),
         logits(static_cast<size_t>(config.vocabulary)),
-        top1(1),
         delivery(machine, stream.get()) {
     if (settings.context <= 0) settings.context = static_cast<int>(config.context);
     cache.type = modes.cache;
@@ -171,6 +169,7 @@ void MachineEngine::reset() {
 std::string MachineEngine::launch(ForwardPass& pass, bool as_graph) {
   State& s = *state_;
   if (!as_graph) {
+    pass.name_rows();
     pass.upload();
     s.begun.record(s.stream.get());
     pass.enqueue();
@@ -181,12 +180,15 @@ std::string MachineEngine::launch(ForwardPass& pass, bool as_graph) {
   const int64_t capacity = ForwardPass::capacity(s.cache.length + 1);
   pass.reserve();
   if (!s.graph || capacity != s.graph_capacity || s.graph_growths != s.workspace.growths) {
-    s.graph.capture(s.stream.get(), [&] { pass.enqueue(); });
+    s.graph.capture(s.stream.get(), [&] {
+      pass.upload();
+      pass.enqueue();
+    });
     s.graph_capacity = capacity;
     s.graph_growths = s.workspace.growths;
   }
   s.last_logits = s.workspace.output(Stage::logits, s.config.vocabulary);
-  pass.upload();
+  pass.name_rows();
   s.begun.record(s.stream.get());
   s.graph.launch(s.stream.get());
   s.done.record(s.stream.get());
@@ -216,13 +218,10 @@ ForwardResult MachineEngine::forward(std::span<const int32_t> tokens, LogitRows 
       hip_check(hipMemcpyAsync(s.logits.data(), s.last_logits, logits * sizeof(float), hipMemcpyDeviceToHost,
                                s.stream.get()),
                 "hipMemcpyAsync of logits");
-    hip_check(hipMemcpyAsync(s.top1.data(), s.workspace.top1.data(), sizeof(int32_t), hipMemcpyDeviceToHost,
-                             s.stream.get()),
-              "hipMemcpyAsync of top-1");
     hip_check(hipStreamSynchronize(s.stream.get()), "forward pass");
     if (tapped) s.delivery.close();
     result.last_logits.assign(s.logits.data(), s.logits.data() + logits);
-    result.top1 = *s.top1.data();
+    result.top1 = *s.workspace.top1.data();
     result.engine_seconds = s.done.seconds_since(s.begun);
   });
   if (early) result.last_logits = std::move(*early);

@@ -8,6 +8,7 @@
 //          1024 threads takes all values
 #include <algorithm>
 
+#include "kernels/hip/dependent_launch.hpp"
 #include "kernels/wide.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
@@ -76,6 +77,8 @@ __device__ __forceinline__ int32_t index_of(uint64_t key) {
 template <int kWidth>
 __global__ void __launch_bounds__(kAloneThreads)
     argmax_wide_kernel(const float* x, int32_t packs, int32_t count, uint64_t* keys, int32_t* out) {
+  release_successor();
+  wait_for_predecessor();
   GRETA_SHARED(uint64_t, per_wave, kMostWaves);
   const int64_t thread = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
@@ -107,6 +110,8 @@ __global__ void __launch_bounds__(kAloneThreads)
 
 __global__ void __launch_bounds__(kWideBlock)
     argmax_join_kernel(const uint64_t* keys, int count, int32_t* out) {
+  release_successor();
+  wait_for_predecessor();
   GRETA_SHARED(uint64_t, per_wave, kMostWaves);
   uint64_t best = 0;
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kWideBlock) best = larger(best, keys[i]);
@@ -121,16 +126,14 @@ Attested argmax_wide(hipStream_t stream, const float* x, int64_t count, int32_t*
       workspace ? std::clamp<int64_t>(ceil_div(count, int64_t{width} * kPacks * block), 1, kArgmaxBlocks) : 1;
   const dim3 grid(static_cast<unsigned>(blocks)), threads(static_cast<unsigned>(block));
   if (width == 4) {
-    hipLaunchKernelGGL(HIP_KERNEL_NAME(argmax_wide_kernel<4>), grid, threads, 0, stream, x, n / 4, n,
-                       workspace, out);
+    launch_dependent("argmax", argmax_wide_kernel<4>, grid, threads, 0, stream, x, n / 4, n, workspace, out);
   } else {
-    hipLaunchKernelGGL(HIP_KERNEL_NAME(argmax_wide_kernel<1>), grid, threads, 0, stream, x, n, n, workspace,
-                       out);
+    launch_dependent("argmax", argmax_wide_kernel<1>, grid, threads, 0, stream, x, n, n, workspace, out);
   }
   check_launched("argmax");
   if (workspace) {
-    hipLaunchKernelGGL(argmax_join_kernel, dim3(1), dim3(kWideBlock), 0, stream, workspace,
-                       static_cast<int>(blocks), out);
+    launch_dependent("argmax: join", argmax_join_kernel, dim3(1), dim3(kWideBlock), 0, stream, workspace,
+                     static_cast<int>(blocks), out);
     check_launched("argmax: join");
   }
   return {"argmax<pack=" + std::to_string(width) + ",block=" + std::to_string(block) +

@@ -7,7 +7,7 @@
 //                            read; returns when they have ended. Ahead of it only constants may be read:
 //                            weights must have been written before the last synchronise.
 //   release_successor()      in the kernel: from here on the next kernel's blocks may come in beside this
-//   one's prefetch_to_l2(p)        the 128 bytes around p, a hint
+//                            one's
 #pragma once
 
 #include <cstdint>
@@ -52,12 +52,6 @@ __device__ __forceinline__ void release_successor() {
 #endif
 }
 
-__device__ __forceinline__ void prefetch_to_l2([[maybe_unused]] const void* p) {
-#if defined(__CUDA_ARCH__)
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
-#endif
-}
-
 // What the runtime refuses is left for hipGetLastError, as with hipLaunchKernelGGL.
 template <typename... Params, typename... Args>
 void launch_dependent([[maybe_unused]] const char* name, void (*kernel)(Params...), dim3 grid, dim3 block,
@@ -67,6 +61,10 @@ void launch_dependent([[maybe_unused]] const char* name, void (*kernel)(Params..
   if (shared_bytes > 48 * 1024)
     (void)cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+  // A multiprocessor divides its memory between L1 and shared anew only when it is empty: kernels that follow
+  // each other without a gap ask for the same division.
+  (void)cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                             cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
