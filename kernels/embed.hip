@@ -1,5 +1,6 @@
 // out[s, :] = table[tokens[s], :], dequantised. A thread a chunk of 32 values, blocks of 64. A token that is
 // not in the table gives a row of NaN.
+#include "kernels/hip/dependent_launch.hpp"
 #include "kernels/launch.hpp"
 #include "kernels/unpack.hpp"
 
@@ -9,6 +10,7 @@ namespace {
 template <WeightType T>
 __global__ void embed_kernel(const uint8_t* table, int64_t vocabulary, int64_t K, const int32_t* tokens,
                              int64_t threads, float* out) {
+  release_successor();
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= threads) return;
   const int64_t chunks = ceil_div(K, kChunk), s = i / chunks, k = i % chunks * kChunk;
