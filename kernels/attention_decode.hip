@@ -281,19 +281,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   const int newest = T - 1 - t0;
   for (int run = 0; run < kRing - 1; ++run) fetch(newest);
   wait_for_predecessor();
-  if (newest < keys && newest < (kRing - 1) * waves * run_keys) {
-    const int slot = newest / (waves * run_keys), i = newest - slot * waves * run_keys - wave * run_keys;
-    if (i >= 0 && i < run_keys && i % groups == lane / LANES) {
-      for (int of_v = 0; of_v < 2; ++of_v) {
-        const Stored* const from = (of_v ? v_cache : k_cache) + base + (newest - first) * stride;
-        for (int piece = 0; piece < kPieces; ++piece) {
-          *place(slot, of_v, i / groups, piece) =
-              has_piece[piece] ? *reinterpret_cast<const uint4*>(from + piece * LANES * kPieceDims)
-                               : make_uint4(0, 0, 0, 0);
-        }
-      }
-    }
-  }
+  // q first: the newest key is copied by way of a register, and its lanes wait for it.
   float q[HEADS][kRun], sums[HEADS][kRun] = {};
   GRETA_UNROLL
   for (int h = 0; h < HEADS; ++h) {
@@ -305,6 +293,19 @@ __global__ void __launch_bounds__(kThreads, kResident)
         four = *reinterpret_cast<const float4*>(d.q + static_cast<int64_t>(h0 + h) * d.Dh + dim);
       }
       q[h][i] = four.x, q[h][i + 1] = four.y, q[h][i + 2] = four.z, q[h][i + 3] = four.w;
+    }
+  }
+  if (newest < keys && newest < (kRing - 1) * waves * run_keys) {
+    const int slot = newest / (waves * run_keys), i = newest - slot * waves * run_keys - wave * run_keys;
+    if (i >= 0 && i < run_keys && i % groups == lane / LANES) {
+      for (int of_v = 0; of_v < 2; ++of_v) {
+        const Stored* const from = (of_v ? v_cache : k_cache) + base + (newest - first) * stride;
+        for (int piece = 0; piece < kPieces; ++piece) {
+          *place(slot, of_v, i / groups, piece) =
+              has_piece[piece] ? *reinterpret_cast<const uint4*>(from + piece * LANES * kPieceDims)
+                               : make_uint4(0, 0, 0, 0);
+        }
+      }
     }
   }
   Running running;
