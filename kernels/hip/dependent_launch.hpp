@@ -11,6 +11,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <utility>
 
 #include "kernels/hip/hip.hpp"
 
@@ -52,19 +54,31 @@ __device__ __forceinline__ void release_successor() {
 #endif
 }
 
+#if defined(GRETA_HIP_NVIDIA)
+// Once a kernel and device: where launches follow each other the host's time counts.
+inline void prepare_launch(const void* kernel, size_t shared_bytes) {
+  int device = 0;
+  (void)cudaGetDevice(&device);
+  thread_local std::map<std::pair<int, const void*>, size_t> prepared;
+  const auto [most, added] = prepared.try_emplace({device, kernel}, size_t{48} * 1024);
+  // A multiprocessor divides its memory between L1 and shared anew only when it is empty: kernels that follow
+  // each other without a gap ask for the same division.
+  if (added)
+    (void)cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                               cudaSharedmemCarveoutMaxShared);
+  // More than 48 KB of shared memory has to be asked for.
+  if (shared_bytes > most->second && cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                          static_cast<int>(shared_bytes)) == cudaSuccess)
+    most->second = shared_bytes;
+}
+#endif
+
 // What the runtime refuses is left for hipGetLastError, as with hipLaunchKernelGGL.
 template <typename... Params, typename... Args>
 void launch_dependent([[maybe_unused]] const char* name, void (*kernel)(Params...), dim3 grid, dim3 block,
                       size_t shared_bytes, hipStream_t stream, const Args&... args) {
 #if defined(GRETA_HIP_NVIDIA)
-  // More than 48 KB of shared memory has to be asked for.
-  if (shared_bytes > 48 * 1024)
-    (void)cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                               cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
-  // A multiprocessor divides its memory between L1 and shared anew only when it is empty: kernels that follow
-  // each other without a gap ask for the same division.
-  (void)cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                             cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+  prepare_launch(reinterpret_cast<const void*>(kernel), shared_bytes);
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
