@@ -104,7 +104,8 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   const int lanes_pitch[2] = {gemv_parts::pitch<A>(across, p.args.whole),
                               gemv_parts::pitch<B>(across, p.args.whole)};
   std::copy_n(lanes_pitch, 2, p.args.pitch);
-  // They begin at multiples of 128 bytes; rows may be moved by up to 7 words, and a shift may read behind them.
+  // They begin at multiples of 128 bytes; rows may be moved by up to 7 words, and a shift may read behind
+  // them.
   p.args.stage_words = (stage_rows * std::max(lanes_pitch[0], lanes_pitch[1]) + 8 + 7) / 8 * 8;
   const size_t sums = static_cast<size_t>(p.args.rounds > 1 ? 2 : 1) * kPartsWaves *
                       static_cast<size_t>(p.args.sum_rows) * sizeof(float);

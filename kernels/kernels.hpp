@@ -169,8 +169,8 @@ Attested attention_decode(hipStream_t, const float* q, const void* k_cache, cons
                           const int32_t* positions, int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh,
                           float* workspace, float* out);
 
-// The smallest index of the largest value; out: one int32 that the device can write. workspace: kArgmaxBlocks words of
-// device memory, with which the wide kernel spreads over the card; null: one block does it.
+// The smallest index of the largest value; out: one int32 that the device can write. workspace: kArgmaxBlocks
+// words of device memory, with which the wide kernel spreads over the card; null: one block does it.
 inline constexpr int64_t kArgmaxBlocks = 264;
 Attested argmax(hipStream_t, const float* x, int64_t count, int32_t* out, Tuning = native_tuning(),
                 uint64_t* workspace = nullptr);

@@ -11,8 +11,9 @@
 //     filled.copy(to, from, bytes); …                   read.release();
 //     filled.skip(n);  to its next turn                 read.next();
 //
-// Addresses and bytes are multiples of 16. What a copy costs its lane does not depend on its length, and the
-// lanes of a wave take turns: few long ones.
+// Addresses and bytes are multiples of 16. What a copy costs its wave, some 70 cycles, does not depend on its
+// length, and lanes take turns: few long ones. Where both ends have the same place within 128 bytes it is
+// faster (4.5 TB/s for 18 KB each on an H200, else 3.4).
 #pragma once
 
 #include <cstdint>
