@@ -68,7 +68,7 @@ struct PartsOrder {
     return blocks * (second ? B::kBytes : A::kBytes);
   }
   // Words that the rows of a stage are moved by, so that a whole copy of them keeps its place within 128
-  // bytes: the machine copies others at three quarters of the rate. The same for every unit of 16 rows.
+  // bytes: the machine copies others more slowly. The same for every unit of 16 rows.
   __device__ __forceinline__ int moved(int matrix) const {
     return args.whole ? static_cast<int>(reinterpret_cast<uintptr_t>(shares[matrix].begin) >> 4 & 7) : 0;
   }

@@ -60,16 +60,11 @@ inline void prepare_launch(const void* kernel, size_t shared_bytes) {
   int device = 0;
   (void)cudaGetDevice(&device);
   thread_local std::map<std::pair<int, const void*>, size_t> prepared;
-  const auto [most, added] = prepared.try_emplace({device, kernel}, size_t{48} * 1024);
-  // A multiprocessor divides its memory between L1 and shared anew only when it is empty: kernels that follow
-  // each other without a gap ask for the same division.
-  if (added)
-    (void)cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                               cudaSharedmemCarveoutMaxShared);
+  size_t& most = prepared.try_emplace({device, kernel}, size_t{48} * 1024).first->second;
   // More than 48 KB of shared memory has to be asked for.
-  if (shared_bytes > most->second && cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                          static_cast<int>(shared_bytes)) == cudaSuccess)
-    most->second = shared_bytes;
+  if (shared_bytes > most && cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                  static_cast<int>(shared_bytes)) == cudaSuccess)
+    most = shared_bytes;
 }
 #endif
 
