@@ -176,7 +176,7 @@ void ForwardPass::reserve() {
   // Not what grows with every token: each growth is another graph.
   for (const StageInfo& row : stages())
     if (!grows_with_positions(row.stage)) ws_.output(row.stage, floats(row.stage));
-  ws_.attention_parts(kernels::attention_decode_workspace(capacity(T_), c_.heads, c_.kv_heads, c_.head_dim));
+  attention_workspace();
 }
 
 void ForwardPass::enqueue() {
@@ -251,19 +251,23 @@ void ForwardPass::tap_cache(Stage stage, int index, const void* own, const void*
 
 void ForwardPass::attention(int index) {
   const LayerWeights& w = context_.weights.layers[static_cast<size_t>(index)];
-  const auto at = static_cast<size_t>(index);
   const float* n = norm(Stage::attn_norm, index, x_, *w.attn_norm, S_);
   const float* q = product(Stage::q, index, *w.q, n, S_);
   const float* k = product(Stage::k, index, *w.k, n, S_);
   const float* v = product(Stage::v, index, *w.v, n, S_);
+  const float* attended = attend(index, q, k, v);
+  const float* wo = product(Stage::wo, index, *w.wo, attended, S_);
+  x_ = add(Stage::attn_residual, index, x_, wo);
+}
+
+float* ForwardPass::attend(int index, const float* q, const float* k, const float* v) {
+  const auto at = static_cast<size_t>(index);
   const float* turned_q = rope(Stage::q_rope, index, q, c_.heads);
   const float* turned_k = rope(Stage::k_rope, index, k, c_.kv_heads);
   const void* keys = write_cache(Stage::k_cache, index, turned_k, context_.cache.keys[at].data());
   const void* values = write_cache(Stage::v_cache, index, v, context_.cache.values[at].data());
-  const float* attended = modes_.fused_attention ? fused_attention(index, turned_q, keys, values)
-                                                 : unfused_attention(index, turned_q, keys, values);
-  const float* wo = product(Stage::wo, index, *w.wo, attended, S_);
-  x_ = add(Stage::attn_residual, index, x_, wo);
+  return modes_.fused_attention ? fused_attention(index, turned_q, keys, values)
+                                : unfused_attention(index, turned_q, keys, values);
 }
 
 float* ForwardPass::unfused_attention(int index, const float* q, const void* keys, const void* values) {
@@ -290,11 +294,14 @@ float* ForwardPass::fused_attention(int index, const float* q, const void* keys,
     AttendCall call{q,      keys,     values,      modes_.cache, modes_.tuning,     modes_.operand, S_,
                     start_, c_.heads, c_.kv_heads, c_.head_dim,  device_positions_, capacity(T_),   nullptr,
                     out};
-    if (S_ == 1)
-      call.workspace = ws_.attention_parts(
-          kernels::attention_decode_workspace(call.capacity, c_.heads, c_.kv_heads, c_.head_dim));
+    if (S_ == 1) call.workspace = attention_workspace();
     return launcher_.attend(site, call);
   });
+}
+
+float* ForwardPass::attention_workspace() {
+  return ws_.attention_parts(
+      kernels::attention_decode_workspace(capacity(T_), c_.heads, c_.kv_heads, c_.head_dim));
 }
 
 void ForwardPass::feed_forward(int index) {

@@ -31,7 +31,7 @@ struct Cache {
 // Outputs of one call that are not tapped, a buffer a stage; grown when a call is larger than any before it.
 struct Workspace {
   std::array<Floats, kStageCount> outputs;
-  kernels::DeviceBuffer<int32_t> ids;  // tokens, then their positions
+  kernels::DeviceBuffer<int32_t> ids;                                       // tokens, then their positions
   kernels::PinnedBuffer<int32_t> top1 = kernels::PinnedBuffer<int32_t>(1);  // the device writes it there
   kernels::DeviceBuffer<uint64_t> argmax_keys =
       kernels::DeviceBuffer<uint64_t>(static_cast<size_t>(kernels::kArgmaxBlocks));
@@ -86,14 +86,17 @@ class ForwardPass {
   void embed();
   void layer(int index);
   void attention(int index);
+  float* attend(int index, const float* q, const float* k, const float* v);  // from RoPE to attn_out
   float* unfused_attention(int index, const float* q, const void* keys, const void* values);
   float* fused_attention(int index, const float* q, const void* keys, const void* values);
+  float* attention_workspace();
   void feed_forward(int index);
   void head();
   // forward_fused.cpp: one row.
   kernels::Unit fused_unit() const;
   void fused_layer(int index);
   void fused_attention_block(int index);
+  const float* rope_attention(int index, const float* q, const float* k, const float* v);
   void fused_feed_forward(int index);
   void fused_head();
 

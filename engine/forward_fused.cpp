@@ -29,25 +29,30 @@ void ForwardPass::fused_attention_block(int index) {
   tap(Stage::k, index, k, multiplied.product);
   tap(Stage::v, index, v, multiplied.product);
 
-  float *const turned_q = output(Stage::q_rope, index), *const turned_k =
-                                                            optional_output(Stage::k_rope, index);
-  void *const keys = context_.cache.keys[static_cast<size_t>(index)].data();
-  void *const values = context_.cache.values[static_cast<size_t>(index)].data();
-  const auto turned = kernels::rope_cache(stream_, q, k, v, context_.frequencies.data(), device_positions_,
-                                          S_, c_.heads, c_.kv_heads, c_.head_dim, c_.rope_dims, turned_q,
-                                          turned_k, keys, values, modes_.cache);
-  tap(Stage::q_rope, index, turned_q, turned.q_rope);
-  tap(Stage::k_rope, index, turned_k, turned.k_rope);
-  tap(Stage::k_cache, index, keys, turned.k_cache);
-  tap(Stage::v_cache, index, values, turned.v_cache);
-
-  const float *attended = modes_.fused_attention ? fused_attention(index, turned_q, keys, values)
-                                                 : unfused_attention(index, turned_q, keys, values);
+  const float *attended = modes_.fused_attention ? rope_attention(index, q, k, v) : attend(index, q, k, v);
   float *const wo = optional_output(Stage::wo, index), *const residual = output(Stage::attn_residual, index);
   const auto added = kernels::product_add(stream_, w.wo->view, attended, x_, wo, residual, fused_unit());
   tap(Stage::wo, index, wo, added.product);
   tap(Stage::attn_residual, index, residual, added.add);
   x_ = residual;
+}
+
+const float *ForwardPass::rope_attention(int index, const float *q, const float *k, const float *v) {
+  const auto at = static_cast<size_t>(index);
+  void *const keys = context_.cache.keys[at].data(), *const values = context_.cache.values[at].data();
+  float *const turned_q = optional_output(Stage::q_rope, index),
+               *const turned_k = optional_output(Stage::k_rope, index),
+               *const attended = output(Stage::attn_out, index);
+  const auto ran = kernels::rope_attention_decode(stream_, q, k, v, context_.frequencies.data(),
+                                                  device_positions_, c_.rope_dims, turned_q, turned_k, keys,
+                                                  values, modes_.cache, capacity(T_), c_.heads, c_.kv_heads,
+                                                  c_.head_dim, attention_workspace(), attended);
+  tap(Stage::q_rope, index, turned_q, ran.q_rope);
+  tap(Stage::k_rope, index, turned_k, ran.k_rope);
+  tap(Stage::k_cache, index, keys, ran.k_cache);
+  tap(Stage::v_cache, index, values, ran.v_cache);
+  tap(Stage::attn_out, index, attended, ran.attn_out);
+  return attended;
 }
 
 void ForwardPass::fused_feed_forward(int index) {

@@ -10,6 +10,9 @@
 // halves (4 heads: 5 shuffles a key instead of 16). Costs T · Dh · 2 values read once for all heads of a
 // group, 4 · Dh FLOP a key and head, heads · Dh floats a part written and read again.
 //
+// rope_attention_decode: a block turns q itself; the lanes that read the newest key get its row from k and v,
+// not from the caches, and write it there. So nothing has to be launched between the products and attention.
+//
 // chain: 8 fused multiply-adds a lane and the tree. sum: a lane's runs, the lanes and waves of a block, the
 // parts. rescales: a wave's runs, its block's join, the parts' join.
 #include <algorithm>
@@ -17,6 +20,7 @@
 #include "kernels/attention.hpp"
 #include "kernels/hip/dependent_launch.hpp"
 #include "kernels/hip/last_block.hpp"
+#include "kernels/rope_turn.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
@@ -43,8 +47,17 @@ constexpr int kAhead = C == CacheType::f32 ? 1 : 2;
 constexpr int kRun = 8;  // dims of a lane
 constexpr int kMinWave = 32;
 
+// What the newest row is made of, and where else it goes; k is null where q is turned and the caches hold it.
+struct Unturned {
+  const float *k = nullptr, *v = nullptr, *frequency = nullptr;
+  int half_rope = 0;
+  float *q_out = nullptr, *k_out = nullptr;  // [H, Dh], [Hkv, Dh], or null
+  void *k_cache = nullptr, *v_cache = nullptr;
+};
+
 struct Decode {
   const float* q;
+  Unturned unturned;
   const int32_t* positions;
   int Hkv, group, Dh;  // group: heads that share a key head
   float scale;
@@ -212,6 +225,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   GRETA_SHARED(float, maxima, kMaxWaves* HEADS);
   GRETA_SHARED(float, denominators, kMaxWaves* HEADS);
   GRETA_SHARED(uint32_t, last, 1);
+  GRETA_SHARED(Turn, turns, kMaxFusedDh / 2);
 
   release_successor();
   // The grid: chunks of a group of heads (where it has more than HEADS), key heads, parts.
@@ -246,22 +260,21 @@ __global__ void __launch_bounds__(kThreads, kResident)
     int key, slot;  // of the run that is fetched next
     const Stored *k, *v;
   } next{first, 0, k_cache + base, v_cache + base};
-  // The lane's pieces of the wave's next run, but not those of key `missing`; none of a run that lies beyond
-  // the part, since nobody will read it.
-  const auto fetch = [&](int missing) {
+  // The caches' keys of the part; the newest, the last of the last part, comes by way of registers.
+  const int newest = T - 1 - t0, stored = newest < keys ? newest : keys;
+  // The lane's pieces of the wave's next run; none of a run that lies beyond the part, since nobody will read
+  // it.
+  const auto fetch = [&] {
     if (next.key - lane / LANES < keys) {
       GRETA_UNROLL
       for (int of_v = 0; of_v < 2; ++of_v) {
         GRETA_UNROLL
         for (int i = 0; i < kCount; ++i) {
-          const int t = next.key + i * groups;
           const Stored* const from = (of_v ? next.v : next.k) + i * groups * stride;
           GRETA_UNROLL
           for (int piece = 0; piece < kPieces; ++piece) {
-            if (t != missing) {
-              copy_piece(reinterpret_cast<half_bits*>(place(next.slot, of_v, i, piece)),
-                         from + piece * LANES * kPieceDims, t < keys && has_piece[piece]);
-            }
+            copy_piece(reinterpret_cast<half_bits*>(place(next.slot, of_v, i, piece)),
+                       from + piece * LANES * kPieceDims, next.key + i * groups < stored && has_piece[piece]);
           }
         }
       }
@@ -277,43 +290,103 @@ __global__ void __launch_bounds__(kThreads, kResident)
     bits.to_f32(values);
   };
 
-  // Ahead of the wait all keys but the newest, which the kernel ahead may be writing.
-  const int newest = T - 1 - t0;
-  for (int run = 0; run < kRing - 1; ++run) fetch(newest);
+  for (int run = 0; run < kRing - 1; ++run) fetch();
+  const Unturned& u = d.unturned;
+  if (u.half_rope > 0) {
+    for (int pair = thread; pair < u.half_rope; pair += kThreads)
+      turns[pair] = turn_by(past, u.frequency[pair]);
+    __syncthreads();
+  }
   wait_for_predecessor();
-  // q first: the newest key is copied by way of a register, and its lanes wait for it.
-  float q[HEADS][kRun], sums[HEADS][kRun] = {};
+  // A lane's dims of a row of floats, and turned where the row is one to turn.
+  const auto load_dims = [&](const float* row, float(&x)[kRun]) {
+    GRETA_UNROLL
+    for (int j = 0; j < kRun; j += 4) {
+      const float4 four =
+          dim_of(j) < d.Dh ? *reinterpret_cast<const float4*>(row + dim_of(j)) : make_float4(0, 0, 0, 0);
+      x[j] = four.x, x[j + 1] = four.y, x[j + 2] = four.z, x[j + 3] = four.w;
+    }
+  };
+  const auto turn_dims = [&](float(&x)[kRun]) {
+    GRETA_UNROLL
+    for (int j = 0; j < kRun; j += 2) {
+      if (dim_of(j) / 2 < u.half_rope) apply(turns[dim_of(j) / 2], x[j], x[j + 1], x + j);
+    }
+  };
+  const auto store_dims = [&](const float(&x)[kRun], float* row) {
+    GRETA_UNROLL
+    for (int j = 0; j < kRun; j += 4) {
+      if (dim_of(j) < d.Dh)
+        *reinterpret_cast<float4*>(row + dim_of(j)) = make_float4(x[j], x[j + 1], x[j + 2], x[j + 3]);
+    }
+  };
+  float q[HEADS][kRun] = {}, sums[HEADS][kRun] = {};
   GRETA_UNROLL
   for (int h = 0; h < HEADS; ++h) {
-    GRETA_UNROLL
-    for (int i = 0; i < kRun; i += 4) {
-      const int dim = dim_of(i);
-      float4 four = make_float4(0, 0, 0, 0);
-      if (h < heads && dim < d.Dh) {
-        four = *reinterpret_cast<const float4*>(d.q + static_cast<int64_t>(h0 + h) * d.Dh + dim);
-      }
-      q[h][i] = four.x, q[h][i + 1] = four.y, q[h][i + 2] = four.z, q[h][i + 3] = four.w;
-    }
+    if (h < heads) load_dims(d.q + static_cast<int64_t>(h0 + h) * d.Dh, q[h]);
   }
-  if (newest < keys && newest < (kRing - 1) * waves * run_keys) {
-    const int slot = newest / (waves * run_keys), i = newest - slot * waves * run_keys - wave * run_keys;
-    if (i >= 0 && i < run_keys && i % groups == lane / LANES) {
-      for (int of_v = 0; of_v < 2; ++of_v) {
-        const Stored* const from = (of_v ? v_cache : k_cache) + base + (newest - first) * stride;
+  // The newest key, in the lanes that will read it: in the run that begins at `run_key`, its key i.
+  struct {
+    int run_key = -1, i = 0;
+    CacheRun<C> rows[2];  // k, v
+  } last_row;
+  const int from_first = newest - first, in_run = from_first % (waves * run_keys);
+  if (newest < keys && from_first >= 0 && in_run < run_keys && in_run % groups == 0) {
+    last_row.i = in_run / groups;
+    last_row.run_key = newest - in_run;
+    const int64_t row = static_cast<int64_t>(kv) * d.Dh, at = base + from_first * stride;
+    if (u.k != nullptr) {
+      float k[kRun], v[kRun];
+      load_dims(u.k + row, k);
+      load_dims(u.v + row, v);
+      turn_dims(k);
+      last_row.rows[0].from_f32(k);
+      last_row.rows[1].from_f32(v);
+      if (chunk == 0) {
+        if (u.k_out != nullptr) store_dims(k, u.k_out + row);
+        GRETA_UNROLL
         for (int piece = 0; piece < kPieces; ++piece) {
-          *place(slot, of_v, i / groups, piece) =
-              has_piece[piece] ? *reinterpret_cast<const uint4*>(from + piece * LANES * kPieceDims)
-                               : make_uint4(0, 0, 0, 0);
+          if (!has_piece[piece]) continue;
+          const int64_t to = at + piece * LANES * kPieceDims;
+          *reinterpret_cast<uint4*>(static_cast<Stored*>(u.k_cache) + to) = last_row.rows[0].bits[piece];
+          *reinterpret_cast<uint4*>(static_cast<Stored*>(u.v_cache) + to) = last_row.rows[1].bits[piece];
         }
       }
+    } else {
+      GRETA_UNROLL
+      for (int piece = 0; piece < kPieces; ++piece) {
+        const int64_t from = at + piece * LANES * kPieceDims;
+        last_row.rows[0].bits[piece] =
+            has_piece[piece] ? *reinterpret_cast<const uint4*>(k_cache + from) : make_uint4(0, 0, 0, 0);
+        last_row.rows[1].bits[piece] =
+            has_piece[piece] ? *reinterpret_cast<const uint4*>(v_cache + from) : make_uint4(0, 0, 0, 0);
+      }
+    }
+  }
+  if (u.half_rope > 0) {
+    GRETA_UNROLL
+    for (int h = 0; h < HEADS; ++h) turn_dims(q[h]);
+  }
+  if (u.q_out != nullptr && part == 0 && thread < LANES) {
+    GRETA_UNROLL
+    for (int h = 0; h < HEADS; ++h) {
+      if (h < heads) store_dims(q[h], u.q_out + static_cast<int64_t>(h0 + h) * d.Dh);
     }
   }
   Running running;
   HeadValues<HEADS>* const run_p = p + wave * run_keys;
   int slot = 0;
   for (int run_key = first; run_key - lane / LANES < keys; run_key += waves * run_keys) {
-    fetch(-1);
+    fetch();
     copies_wait<kRing - 1>();  // this run's; no other lane's pieces are read, so no barrier
+    if (run_key == last_row.run_key) {
+      GRETA_UNROLL
+      for (int of_v = 0; of_v < 2; ++of_v) {
+        GRETA_UNROLL
+        for (int piece = 0; piece < kPieces; ++piece)
+          *place(slot, of_v, last_row.i, piece) = last_row.rows[of_v].bits[piece];
+      }
+    }
     float scores[kCount];
     GRETA_UNROLL
     for (int i = 0; i < kCount; ++i) {
@@ -440,37 +513,37 @@ int64_t longest_part(int64_t capacity, int64_t parts) {
 int64_t counter_floats(int64_t H) { return ceil_div(H, 4) * 4; }
 int64_t stats_floats(int64_t parts, int64_t H) { return ceil_div(2 * parts * H, 4) * 4; }
 
-}  // namespace
-
-int64_t attention_decode_workspace(int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh) {
-  const int64_t parts = most_parts(capacity, H, Hkv);
-  return counter_floats(H) + stats_floats(parts, H) + parts * H * Dh;
-}
-
-Attested attention_decode(hipStream_t stream, const float* q, const void* k_cache, const void* v_cache,
-                          CacheType type, const int32_t* positions, int64_t capacity, int64_t H, int64_t Hkv,
-                          int64_t Dh, float* workspace, float* out) {
+Decode decode_call(const char* op, const float* q, const void* k_cache, const void* v_cache,
+                   const int32_t* positions, int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh,
+                   float* workspace, float* out) {
   require(q != nullptr && k_cache != nullptr && v_cache != nullptr && positions != nullptr &&
               workspace != nullptr && out != nullptr,
-          "attention_decode", "a pointer is null");
-  require(capacity > 0 && capacity <= INT32_MAX, "attention_decode", "capacity is at least 1 and below 2^31");
-  require_fused(H, Hkv, Dh, "attention_decode");
+          op, "a pointer is null");
+  require(capacity > 0 && capacity <= INT32_MAX, op, "capacity is at least 1 and below 2^31");
+  require_fused(H, Hkv, Dh, op);
   const int64_t parts = most_parts(capacity, H, Hkv);
   float* const stats = workspace + counter_floats(H);
-  const Decode d{q,
-                 positions,
-                 static_cast<int>(Hkv),
-                 static_cast<int>(H / Hkv),
-                 static_cast<int>(Dh),
-                 log2_scale(Dh),
-                 static_cast<int>(capacity),
-                 static_cast<int>(parts),
-                 reinterpret_cast<uint32_t*>(workspace),
-                 reinterpret_cast<float2*>(stats),
-                 stats + stats_floats(parts, H),
-                 out};
+  Decode d;
+  d.q = q;
+  d.positions = positions;
+  d.Hkv = static_cast<int>(Hkv);
+  d.group = static_cast<int>(H / Hkv);
+  d.Dh = static_cast<int>(Dh);
+  d.scale = log2_scale(Dh);
+  d.capacity = static_cast<int>(capacity);
+  d.most = static_cast<int>(parts);
+  d.done = reinterpret_cast<uint32_t*>(workspace);
+  d.stats = reinterpret_cast<float2*>(stats);
+  d.outs = stats + stats_floats(parts, H);
+  d.out = out;
+  return d;
+}
+
+Attested attend(const char* op, hipStream_t stream, const Decode& d, const void* k_cache, const void* v_cache,
+                CacheType type) {
+  const int64_t H = int64_t{d.Hkv} * d.group, Hkv = d.Hkv, Dh = d.Dh;
   const int lanes = lanes_for(Dh), heads = heads_for(H, Hkv), wave = wave_size();
-  const std::string name = std::string("attention_decode<cache=") + cache_name(type) +
+  const std::string name = std::string(op) + "<cache=" + cache_name(type) +
                            ",parts=" + std::to_string(parts_for_card(H, Hkv)) +
                            ",lanes=" + std::to_string(lanes) + ",heads=" + std::to_string(heads) +
                            ",threads=" + std::to_string(kThreads) + ",wave=" + std::to_string(wave) + ">";
@@ -485,9 +558,10 @@ Attested attention_decode(hipStream_t stream, const float* q, const void* k_cach
   });
   check_launched(name);
 
+  const int64_t parts = d.most;
   const int64_t ahead = type == CacheType::f32 ? kAhead<CacheType::f32> : kAhead<CacheType::f16>;
   const int64_t waves = kThreads / wave, run_keys = ahead * (wave / lanes);
-  const int64_t runs = ceil_div(longest_part(capacity, parts), waves * run_keys);
+  const int64_t runs = ceil_div(longest_part(d.capacity, parts), waves * run_keys);
   const int64_t in_part = runs * ahead + tree_depth(wave / lanes) + waves;
   // p·v: a slice's parts, then the slices, of which a chunk of few heads has many; the denominator: a lane's
   // parts and the tree.
@@ -499,6 +573,36 @@ Attested attention_decode(hipStream_t stream, const float* q, const void* k_cach
   }
   return {name,
           attention_contract("f32", "f32", {kRun + tree_depth(lanes), in_part + join, runs + 2}, "ieee")};
+}
+
+}  // namespace
+
+int64_t attention_decode_workspace(int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh) {
+  const int64_t parts = most_parts(capacity, H, Hkv);
+  return counter_floats(H) + stats_floats(parts, H) + parts * H * Dh;
+}
+
+Attested attention_decode(hipStream_t stream, const float* q, const void* k_cache, const void* v_cache,
+                          CacheType type, const int32_t* positions, int64_t capacity, int64_t H, int64_t Hkv,
+                          int64_t Dh, float* workspace, float* out) {
+  constexpr const char* kOp = "attention_decode";
+  const Decode d = decode_call(kOp, q, k_cache, v_cache, positions, capacity, H, Hkv, Dh, workspace, out);
+  return attend(kOp, stream, d, k_cache, v_cache, type);
+}
+
+RopeAttentionRan rope_attention_decode(hipStream_t stream, const float* q, const float* k, const float* v,
+                                       const float* frequency, const int32_t* positions, int64_t rope_dims,
+                                       float* q_out, float* k_out, void* k_cache, void* v_cache,
+                                       CacheType type, int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh,
+                                       float* workspace, float* out) {
+  constexpr const char* kOp = "rope_attention_decode";
+  require(k != nullptr && v != nullptr && frequency != nullptr, kOp, "a pointer is null");
+  Decode d = decode_call(kOp, q, k_cache, v_cache, positions, capacity, H, Hkv, Dh, workspace, out);
+  require_rope(Dh, rope_dims, kOp);
+  d.unturned = {k, v, frequency, static_cast<int>(rope_dims / 2), q_out, k_out, k_cache, v_cache};
+  const Attested attended = attend(kOp, stream, d, k_cache, v_cache, type);
+  const Attested turned{attended.kernel, kRopeContract}, written{attended.kernel, copy_contract(type)};
+  return {turned, turned, written, written, attended};
 }
 
 }  // namespace greta::kernels::inline GRETA_MACHINE

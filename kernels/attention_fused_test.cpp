@@ -1,4 +1,4 @@
-// Fused attention and rope_cache on the host machine: against softmax attention in f64 within bounds that
+// Fused attention on the host machine: against softmax attention in f64 within bounds that
 // follow from the contract, and what may change no bit.
 #include <gtest/gtest.h>
 
@@ -323,59 +323,77 @@ TEST(AttentionDecode, APermutationOfKeysStaysWithinTheBound) {
   }
 }
 
-TEST(RopeCache, EqualsRopeAndKvWriteBitForBit) {
+// With groups of a chunk, of a part of one and of two; one part and several; a newest key in the first runs
+// and beyond them; all of a head turned and some of it.
+TEST(RopeAttentionDecode, EqualsRopeKvWriteAndAttentionBitForBit) {
   SEEDED;
   std::mt19937_64 random = generator();
-  const int64_t S = 3, H = 4, Hkv = 2, Dh = 10, rope_dims = 8, rows = 9;
-  const std::vector<int32_t> places = {7, 0, 4};  // any order
-  const std::vector<float> q = activations(random, S * H, Dh), k = activations(random, S * Hkv, Dh),
-                           v = activations(random, S * Hkv, Dh);
-  const DeviceArray<float> device_q(q), device_k(k), device_v(v),
-      frequency(normals(random, rope_dims / 2, 1));
-  const DeviceArray<int32_t> positions(places);
-  const auto bits_equal = [](const std::vector<float>& a, const std::vector<float>& b) {
+  struct Shape {
+    Heads heads;
+    int64_t rope_dims;
+  };
+  constexpr Shape kCases[] = {{{1, 0, 4, 2, 16}, 16},  {{1, 36, 6, 1, 32}, 24},    {{1, 255, 8, 2, 64}, 64},
+                              {{1, 256, 6, 2, 48}, 2}, {{1, 700, 3, 3, 112}, 112}, {{1, 1300, 2, 1, 256}, 0}};
+  const auto same = [](const std::vector<float>& a, const std::vector<float>& b) {
     return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](float x, float y) {
              return std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y) ||
                     (std::isnan(x) && std::isnan(y));
            });
   };
-  for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::bf16}) {
-    const std::vector<float> empty(static_cast<size_t>(rows * Hkv * Dh), std::nanf(""));
-    const Cache k_want(type, empty), v_want(type, empty), k_cache(type, empty), v_cache(type, empty);
-    const DeviceArray<float> q_want(q.size()), k_turned(k.size()), q_out(q.size()), k_out(k.size()),
-        q_again(q.size());
-    const Attested as_rope = rope(nullptr, device_q.data(), frequency.data(), positions.data(), S, H, Dh,
-                                  rope_dims, q_want.data());
-    rope(nullptr, device_k.data(), frequency.data(), positions.data(), S, Hkv, Dh, rope_dims,
-         k_turned.data());
-    Attested as_write;
-    for (int64_t s = 0; s < S; ++s) {
-      as_write = kv_write(nullptr, k_turned.data() + s * Hkv * Dh, 1, Hkv * Dh,
-                          places[static_cast<size_t>(s)], k_want.data(), type);
-      kv_write(nullptr, device_v.data() + s * Hkv * Dh, 1, Hkv * Dh, places[static_cast<size_t>(s)],
-               v_want.data(), type);
+  for (const auto& [c, rope_dims] : kCases) {
+    for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::bf16}) {
+      const int64_t past = c.start, row = c.Hkv * c.Dh, capacity = past + 2;
+      const auto rows = static_cast<size_t>((past + 1) * row);
+      const DeviceArray<float> q(normals(random, c.H * c.Dh, 2)), k(normals(random, row, 1)),
+          v(normals(random, row, 1)), frequency(normals(random, std::max<int64_t>(1, rope_dims / 2), 1));
+      const DeviceArray<int32_t> position(std::vector<int32_t>{static_cast<int32_t>(past)});
+      std::vector<float> keys = normals(random, static_cast<int64_t>(rows), 1), values = keys;
+      std::shuffle(values.begin(), values.end(), random);
+      // Nobody may read the newest row's place before it is written.
+      std::fill(keys.end() - row, keys.end(), std::nanf(""));
+      std::fill(values.end() - row, values.end(), std::nanf(""));
+      const auto outcome = [&](auto&& run) {
+        struct Outputs {
+          std::vector<float> q_out, k_out, k_cache, v_cache, out;
+        } outputs;
+        const Cache k_cache(type, keys), v_cache(type, values);
+        const DeviceArray<float> q_out(static_cast<size_t>(c.H * c.Dh)), k_out(static_cast<size_t>(row)),
+            work(decode_workspace(c, capacity)), out(static_cast<size_t>(c.H * c.Dh));
+        run(q_out.data(), k_out.data(), k_cache.data(), v_cache.data(), work.data(), out.data());
+        ok(hipDeviceSynchronize());
+        work.read();  // its sentinels
+        return Outputs{q_out.read(), k_out.read(), k_cache.read(type), v_cache.read(type), out.read()};
+      };
+      std::vector<Attested> apart;
+      const auto want = outcome([&](float* q_out, float* k_out, void* k_cache, void* v_cache, float* work,
+                                    float* out) {
+        apart = {rope(nullptr, q.data(), frequency.data(), position.data(), 1, c.H, c.Dh, rope_dims, q_out),
+                 rope(nullptr, k.data(), frequency.data(), position.data(), 1, c.Hkv, c.Dh, rope_dims, k_out),
+                 kv_write(nullptr, k_out, 1, row, past, k_cache, type),
+                 kv_write(nullptr, v.data(), 1, row, past, v_cache, type),
+                 attention_decode(nullptr, q_out, k_cache, v_cache, type, position.data(), capacity, c.H,
+                                  c.Hkv, c.Dh, work, out)};
+      });
+      for (const bool rows_out : {true, false}) {
+        RopeAttentionRan ran;
+        const auto got =
+            outcome([&](float* q_out, float* k_out, void* k_cache, void* v_cache, float* work, float* out) {
+              ran = rope_attention_decode(nullptr, q.data(), k.data(), v.data(), frequency.data(),
+                                          position.data(), rope_dims, rows_out ? q_out : nullptr,
+                                          rows_out ? k_out : nullptr, k_cache, v_cache, type, capacity, c.H,
+                                          c.Hkv, c.Dh, work, out);
+            });
+        const std::string name = ran.attn_out.kernel + " T=" + std::to_string(c.T());
+        EXPECT_EQ(same(got.q_out, want.q_out), rows_out) << name;
+        EXPECT_EQ(same(got.k_out, want.k_out), rows_out) << name;
+        EXPECT_TRUE(same(got.k_cache, want.k_cache)) << name;
+        EXPECT_TRUE(same(got.v_cache, want.v_cache)) << name;
+        EXPECT_TRUE(same(got.out, want.out)) << name;
+        EXPECT_FALSE(same(got.k_cache, got.v_cache)) << name;
+        const Attested as_one[] = {ran.q_rope, ran.k_rope, ran.k_cache, ran.v_cache, ran.attn_out};
+        for (size_t i = 0; i < apart.size(); ++i) EXPECT_EQ(as_one[i].contract, apart[i].contract);
+      }
     }
-    const RopeCacheRan ran = rope_cache(nullptr, device_q.data(), device_k.data(), device_v.data(),
-                                        frequency.data(), positions.data(), S, H, Hkv, Dh, rope_dims,
-                                        q_out.data(), k_out.data(), k_cache.data(), v_cache.data(), type);
-    ok(hipDeviceSynchronize());
-    EXPECT_EQ(ran.q_rope.contract, as_rope.contract);
-    EXPECT_EQ(ran.k_cache.contract, as_write.contract);
-    EXPECT_EQ(ran.v_cache.contract, type == CacheType::f32   ? "op=copy"
-                                    : type == CacheType::f16 ? "op=copy out=f16"
-                                                             : "op=copy out=bf16");
-    EXPECT_TRUE(bits_equal(q_out.read(), q_want.read()));
-    EXPECT_TRUE(bits_equal(k_out.read(), k_turned.read()));
-    EXPECT_TRUE(bits_equal(k_cache.read(type), k_want.read(type)));
-    EXPECT_TRUE(bits_equal(v_cache.read(type), v_want.read(type)));
-    EXPECT_FALSE(bits_equal(k_cache.read(type), v_cache.read(type)));
-    // Without k_out the rest has the same bits.
-    const Cache k_again(type, empty), v_again(type, empty);
-    rope_cache(nullptr, device_q.data(), device_k.data(), device_v.data(), frequency.data(), positions.data(),
-               S, H, Hkv, Dh, rope_dims, q_again.data(), nullptr, k_again.data(), v_again.data(), type);
-    ok(hipDeviceSynchronize());
-    EXPECT_TRUE(bits_equal(q_again.read(), q_want.read()));
-    EXPECT_TRUE(bits_equal(k_again.read(type), k_want.read(type)));
   }
 }
 

@@ -46,6 +46,11 @@ struct CacheRun {
     memcpy(stored, bits, sizeof(stored));
     for (int i = 0; i < kValues; ++i) values[i] = CacheValue<C>::to_f32(stored[i]);
   }
+  __device__ __forceinline__ void from_f32(const float (&values)[kValues]) {
+    Stored stored[kValues];
+    for (int i = 0; i < kValues; ++i) stored[i] = CacheValue<C>::from_f32(values[i]);
+    memcpy(bits, stored, sizeof(stored));
+  }
 };
 
 inline const char* cache_name(CacheType type) {

@@ -132,17 +132,6 @@ NormGateUpRan norm_gate_up(hipStream_t, const float* x, const float* norm_weight
                            const Weight& gate, const Weight& up, float* norm_out, float* gate_out,
                            float* up_out, float* act_out, Unit = Unit::valu);
 
-struct RopeCacheRan {
-  Attested q_rope, k_rope, k_cache, v_cache;
-};
-// RoPE of q and of k, and rows positions[0], … of both caches. k_out may be null. Any S with less than 2^31
-// pairs. A launch directly before it in the stream that lets its successor begin early (the GEMVs) may write
-// q, k and v, but not positions.
-RopeCacheRan rope_cache(hipStream_t, const float* q, const float* k, const float* v, const float* frequency,
-                        const int32_t* positions, int64_t S, int64_t H, int64_t Hkv, int64_t head_dim,
-                        int64_t rope_dims, float* q_out, float* k_out, void* k_cache, void* v_cache,
-                        CacheType);
-
 struct ProductAddRan {
   Attested product, add;
 };
@@ -162,12 +151,24 @@ Attested attention_prefill(hipStream_t, Tuning, Operand, const float* q, const v
 // joined by the last block to be done (split-K). `capacity`: the most positions that this launch serves.
 // `workspace`: attention_decode_workspace() floats at 16 bytes, zeroed before the first launch with it; then
 // it serves launches of the same H, Hkv and Dh, one after another. Where the launch directly before it in
-// the stream lets its successor begin early (rope_cache, the GEMVs), that one may write q and the rows at
+// the stream lets its successor begin early (the GEMVs), that one may write q, k, v and the rows at
 // positions[0], but neither positions nor earlier rows of the caches.
 int64_t attention_decode_workspace(int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh);
 Attested attention_decode(hipStream_t, const float* q, const void* k_cache, const void* v_cache, CacheType,
                           const int32_t* positions, int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh,
                           float* workspace, float* out);
+
+struct RopeAttentionRan {
+  Attested q_rope, k_rope, k_cache, v_cache, attn_out;
+};
+// rope of q and of k, rows positions[0] of both caches, and attention_decode over them, in one launch: each
+// output has the bits of those kernels one after another. q [H, Dh], k and v [Hkv, Dh], at 16 bytes like
+// q_out and k_out, which may be null; positions[0] below `capacity`.
+RopeAttentionRan rope_attention_decode(hipStream_t, const float* q, const float* k, const float* v,
+                                       const float* frequency, const int32_t* positions, int64_t rope_dims,
+                                       float* q_out, float* k_out, void* k_cache, void* v_cache, CacheType,
+                                       int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh, float* workspace,
+                                       float* out);
 
 // The smallest index of the largest value; out: one int32 that the device can write. workspace: kArgmaxBlocks
 // words of device memory, with which the wide kernel spreads over the card; null: one block does it.

@@ -2,29 +2,13 @@
 // other dims are copied (Su et al. 2021).
 //   plain  a thread a pair, blocks of 64; one sincosf a pair
 //   wide   a thread 16 bytes (two pairs) of kHeads heads, blocks of 256; two sincosf serve all of them
-//
-// The angle is one f32 product; a result is two products, one of them rounded, and one fused addition.
-// trig=2: glibc's sincosf stays under 1 ulp, those of HIP and CUDA under 2 (kernels/card/elementwise_bench
-// measures the card's). freq=f64: the caller computed the frequency in f64 and rounded it once.
+#include "kernels/rope_turn.hpp"
 #include "kernels/wide.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 constexpr int kHeads = 4;  // of a thread of the wide kernel
-
-struct Turn {
-  float sine, cosine;
-};
-__device__ __forceinline__ Turn turn_by(int32_t position, float frequency) {
-  Turn turn;
-  sincosf(static_cast<float>(position) * frequency, &turn.sine, &turn.cosine);
-  return turn;
-}
-__device__ __forceinline__ void apply(const Turn& turn, float a, float b, float* to) {
-  to[0] = fmaf(a, turn.cosine, -(b * turn.sine));
-  to[1] = fmaf(a, turn.sine, b * turn.cosine);
-}
 
 __global__ void rope_kernel(const float* x, const float* frequency, const int32_t* positions, int64_t pairs,
                             int64_t heads, int64_t half_dim, int64_t half_rope, float* out) {
@@ -83,9 +67,7 @@ Attested rope(hipStream_t stream, const float* x, const float* frequency, const 
   require(x != nullptr && frequency != nullptr && positions != nullptr && out != nullptr, "rope",
           "a pointer is null");
   require(S > 0 && heads > 0 && head_dim > 0, "rope", "S, heads and head_dim are at least 1");
-  require(head_dim % 2 == 0 && rope_dims % 2 == 0 && rope_dims >= 0 && rope_dims <= head_dim, "rope",
-          "head_dim " + std::to_string(head_dim) + " and rope_dims " + std::to_string(rope_dims) +
-              " must be even, rope_dims at most head_dim");
+  require_rope(head_dim, rope_dims, "rope");
   const bool wide =
       tuning == Tuning::wide && head_dim % 4 == 0 && head_dim / 4 <= kWideBlock && aligned_for_packs(x, out);
   if (wide) {
@@ -102,7 +84,7 @@ Attested rope(hipStream_t stream, const float* x, const float* frequency, const 
   const std::string tile =
       wide ? "pack=4,heads=" + std::to_string(kHeads) + ",block=" + std::to_string(kWideBlock)
            : "block=" + std::to_string(kBlock);
-  return {"rope_interleaved<" + tile + ">", "op=rope freq=f64 trig=2"};
+  return {"rope_interleaved<" + tile + ">", kRopeContract};
 }
 
 }  // namespace greta::kernels::inline GRETA_MACHINE

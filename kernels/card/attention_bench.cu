@@ -1,11 +1,11 @@
 // Attention on a card: checks of sampled rows against f64, then times beside their ceilings (a copy; cuBLAS's
 // bf16 product of large shapes where libcublas is found, GRETA_CUBLAS names it). Lines as in bench.hpp; a
 // check's line is the worst error beside its bound. Exit 1 when a check fails. Words choose what is timed:
-// decode, prefill, unfused, rope_cache.
+// decode, prefill, unfused.
 //
 //   nvcc -x cu -std=c++20 -gencode arch=compute_90a,code=sm_90a -DGRETA_WAVE_GROUPS -fmad=false
 //     --expt-relaxed-constexpr --extended-lambda -I. -c kernels/…
-//   (attention_bench.cu, attention_*.hip, qk.hip, pv.hip, kv_write.hip, fused_rope_cache.hip, launch.cpp)
+//   (attention_bench.cu, attention_*.hip, qk.hip, pv.hip, kv_write.hip, launch.cpp)
 #include <dlfcn.h>
 
 #include <cmath>
@@ -177,8 +177,8 @@ void unfused(cudaStream_t stream) {
   }
 }
 
-// As in an engine's layer: rope_cache writes q and the newest row, attention reads them; times without
-// rope_cache's own. Each pair has a cache of its own, together beyond L2.
+// As an engine's layer does it, RoPE and the newest row included. Each launch has caches of its own, together
+// beyond L2, and waits for the one before it.
 void time_decode(cudaStream_t stream, CacheType type, int64_t T, double copy) {
   const int64_t bytes_each = type == CacheType::f32 ? 4 : 2, values = T * kHkv * kDh;
   const int copies = static_cast<int>(std::max<int64_t>(2, 512'000'000 / (2 * values * bytes_each)));
@@ -186,7 +186,7 @@ void time_decode(cudaStream_t stream, CacheType type, int64_t T, double copy) {
              v_row = normal_f32(kHkv * kDh, 3);
   const auto frequency = normal_f32(kDh / 2, 4);
   const DeviceBuffer<int32_t> position(std::vector<int32_t>{static_cast<int32_t>(T - 1)});
-  const DeviceBuffer<float> turned(kH * kDh), out(kH * kDh), work = decode_workspace(T, kH, kHkv, kDh);
+  const DeviceBuffer<float> out(kH * kDh), work = decode_workspace(T, kH, kHkv, kDh);
   std::vector<DeviceBuffer<float>> wide;
   std::vector<DeviceBuffer<half_bits>> narrow;
   for (int i = 0; i < 2 * copies; ++i) {
@@ -199,30 +199,20 @@ void time_decode(cudaStream_t stream, CacheType type, int64_t T, double copy) {
   const auto cache = [&](int i) {
     return type == CacheType::f32 ? static_cast<void*>(wide[i].data()) : narrow[i].data();
   };
-  const auto seconds = [&](bool rope, bool attend) {
-    return graph_seconds(stream, 15,
-                         [&](cudaStream_t on) {
-                           for (int i = 0; i < copies; ++i) {
-                             if (rope) {
-                               rope_cache(on, q.data(), k_row.data(), v_row.data(), frequency.data(),
-                                          position.data(), 1, kH, kHkv, kDh, kDh, turned.data(), nullptr,
-                                          cache(2 * i), cache(2 * i + 1), type);
-                             }
-                             if (attend) {
-                               attention_decode(on, turned.data(), cache(2 * i), cache(2 * i + 1), type,
-                                                position.data(), T, kH, kHkv, kDh, work.data(), out.data());
-                             }
-                           }
-                         }) /
-           copies;
-  };
-  const double rope = seconds(true, false), both = seconds(true, true), alone = seconds(false, true);
+  const double s = graph_seconds(stream, 15,
+                                 [&](cudaStream_t on) {
+                                   for (int i = 0; i < copies; ++i) {
+                                     rope_attention_decode(on, q.data(), k_row.data(), v_row.data(),
+                                                           frequency.data(), position.data(), kDh, nullptr,
+                                                           nullptr, cache(2 * i), cache(2 * i + 1), type, T,
+                                                           kH, kHkv, kDh, work.data(), out.data());
+                                   }
+                                 }) /
+                   copies;
   const std::string name = std::string("decode_") + cache_name(type) + "_" + std::to_string(T);
   const auto bytes = static_cast<double>(2 * values * bytes_each);
-  print_line(name, bytes / (both - rope), "B/s", copy);
-  print_line(name + "_time", (both - rope) * 1e6, "us", bytes / copy * 1e6);
-  print_line(name + "_alone_time", alone * 1e6, "us", bytes / copy * 1e6);
-  print_line(name + "_rope_time", rope * 1e6, "us", bytes / copy * 1e6);
+  print_line(name, bytes / s, "B/s", copy);
+  print_line(name + "_time", s * 1e6, "us", bytes / copy * 1e6);
 }
 
 // Each launch has buffers of its own among kSets, together beyond L2.
@@ -254,25 +244,6 @@ void time_prefill(cudaStream_t stream, CacheType type, int64_t S, double flops) 
   const double work = 2.0 * static_cast<double>(S) * static_cast<double>(S + 1) * kDh * kH;
   print_line(std::string("prefill_") + cache_name(type) + "_" + std::to_string(S), work / (s / kTimes),
              "FLOP/s", flops);
-}
-
-void time_rope_cache(cudaStream_t stream, int64_t S, double copy) {
-  const auto q = normal_f32(S * kH * kDh, 1), k = normal_f32(S * kHkv * kDh, 2),
-             v = normal_f32(S * kHkv * kDh, 3);
-  const auto frequency = normal_f32(kDh / 2, 4);
-  std::vector<int32_t> p(static_cast<size_t>(S));
-  for (size_t i = 0; i < p.size(); ++i) p[i] = static_cast<int32_t>(i);
-  const DeviceBuffer<int32_t> positions(p);
-  DeviceBuffer<float> q_out(static_cast<size_t>(S * kH * kDh));
-  DeviceBuffer<half_bits> kc(static_cast<size_t>(S * kHkv * kDh)), vc(static_cast<size_t>(S * kHkv * kDh));
-  const double s = graph_seconds(stream, 21, [&](cudaStream_t on) {
-    for (int i = 0; i < 8; ++i) {
-      rope_cache(on, q.data(), k.data(), v.data(), frequency.data(), positions.data(), S, kH, kHkv, kDh, kDh,
-                 q_out.data(), nullptr, kc.data(), vc.data(), CacheType::f16);
-    }
-  });
-  const double bytes = static_cast<double>(S * kDh) * (8 * kH + 12 * kHkv);
-  print_line("rope_cache_f16_" + std::to_string(S) + "_time", s / 8 * 1e6, "us", bytes / copy * 1e6);
 }
 
 // FLOP/s of cuBLAS, bf16 into bf16 with f32 sums, 14336 x 2048 x 4096; 0 where there is no libcublas.
@@ -352,10 +323,6 @@ int main_(const std::vector<std::string>& only) {
     time_prefill(stream, CacheType::f32, 2048, flops);
   }
   if (wanted("unfused")) unfused(stream);
-  if (wanted("rope_cache")) {
-    time_rope_cache(stream, 1, copy);
-    time_rope_cache(stream, 2048, copy);
-  }
   return 0;
 }
 
