@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <future>
+#include <vector>
 
 #include "cli/looks.hpp"
 #include "reports/analysis.hpp"
@@ -24,12 +26,17 @@ std::span<const char* const> artefacts() { return kArtefacts; }
 
 void write_reports(const reports::RunResult& run, const std::string& directory,
                    std::span<const reports::Language> languages) {
-  reports::write_verdicts_json(run, directory + "/verdicts.json");
-  reports::write_html(run, directory + "/report.html");
+  // All at once: of fifty thousand findings each takes a third of a second.
+  std::vector<std::future<void>> reports;
+  const auto begin = [&](auto write) { reports.push_back(std::async(std::launch::async, std::move(write))); };
+  begin([&] { reports::write_verdicts_json(run, directory + "/verdicts.json"); });
+  begin([&] { reports::write_html(run, directory + "/report.html"); });
   for (const auto language : languages)
-    reports::write_markdown(run, directory + "/" + markdown_name(language), language);
-  reports::write_analysis(run, directory + "/analysis.txt", languages.front());
-  reports::write_junit(run, directory + "/junit.xml");
+    begin(
+        [&, language] { reports::write_markdown(run, directory + "/" + markdown_name(language), language); });
+  begin([&] { reports::write_analysis(run, directory + "/analysis.txt", languages.front()); });
+  begin([&] { reports::write_junit(run, directory + "/junit.xml"); });
+  for (auto& report : reports) report.get();
 }
 
 std::string written(const std::string& directory) {

@@ -272,7 +272,7 @@ class Session {
     save_when_due(meter);
   }
 
-  // All findings are written anew each time: of a long run's time a twentieth at most may go into that.
+  // All findings are written anew each time: of a long run's time a fiftieth at most may go into that.
   void save_when_due(const Meter& meter) {
     using Clock = std::chrono::steady_clock;
     const auto begin = Clock::now();
@@ -281,7 +281,7 @@ class Session {
     take_times(meter);
     // A run that dies here says so itself: what is missing makes it INVALID until the last case is done.
     save();
-    next_save_ = Clock::now() + 20 * (Clock::now() - begin);
+    next_save_ = Clock::now() + 50 * (Clock::now() - begin);
   }
 
   void take_times(const Meter& meter) {

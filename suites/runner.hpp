@@ -33,7 +33,7 @@ struct RunOptions {
 
 // Never throws once the first case has started: what went wrong is in RunResult::interrupted (SIGINT and
 // SIGTERM too), and what was found so far is kept. Leaves trace.h5 and verdicts.json in out_dir;
-// verdicts.json is written anew (atomically) after the first case, and after others as often as a twentieth of
+// verdicts.json is written anew (atomically) after the first case, and after others as often as a fiftieth of
 // the time allows; a process that is killed loses the cases since.
 reports::RunResult run(const Suite& suite, const RunOptions& options);
 // The same on engines of the caller's.

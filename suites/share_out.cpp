@@ -28,7 +28,7 @@ class Queue {
       lock.lock();
       note(error);
       done_[task] = true;
-      report();
+      report(lock);
     }
   }
 
@@ -41,21 +41,31 @@ class Queue {
     if (error && !error_) error_ = error;
   }
 
-  // Tasks begin in order, so all before one that is done will be done.
-  void report() {
+  // One worker at a time, and the others go on: what they do meanwhile is reported by that one. Tasks begin
+  // in order, so all before one that is done will be done.
+  void report(std::unique_lock<std::mutex>& lock) {
+    if (reporting_) return;
+    reporting_ = true;
     for (; reported_ < done_.size() && done_[reported_]; ++reported_) {
+      lock.unlock();
+      std::exception_ptr error;
       try {
         finished_(reported_);
       } catch (...) {
-        note(std::current_exception());
+        error = std::current_exception();
       }
+      lock.lock();
+      note(error);
     }
+    reporting_ = false;
   }
 
   const std::function<void(size_t)>& finished_;
   std::mutex mutex_;
   std::vector<bool> done_;
-  size_t next_ = 0, reported_ = 0;
+  size_t next_ = 0;
+  size_t reported_ = 0;  // of whoever is reporting
+  bool reporting_ = false;
   std::exception_ptr error_;
 };
 

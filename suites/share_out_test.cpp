@@ -52,6 +52,21 @@ TEST(ShareOut, WorkersWorkAtTheSameTimeEachOnATaskOfItsOwn) {
   EXPECT_NE(worker_of[0], worker_of[1]);
 }
 
+TEST(ShareOut, AReportKeepsNobodyFromTheNextTask) {
+  std::latch last_began(1);  // a worker that had to wait for the report would never get there
+  std::vector<size_t> reported;
+  share_out(
+      2, 3,
+      [&](size_t, size_t task) {
+        if (task == 2) last_began.count_down();
+      },
+      [&](size_t task) {
+        if (task == 0) last_began.wait();
+        reported.push_back(task);
+      });
+  EXPECT_EQ(reported, first(3));
+}
+
 TEST(ShareOut, OneWorkerIsTheCallersThread) {
   const auto here = std::this_thread::get_id();
   share_out(
