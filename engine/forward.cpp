@@ -291,9 +291,10 @@ float* ForwardPass::unfused_attention(int index, const float* q, const void* key
 
 float* ForwardPass::fused_attention(int index, const float* q, const void* keys, const void* values) {
   return run(Stage::attn_out, index, [&](const Site& site, float* out) {
-    AttendCall call{q,      keys,     values,      modes_.cache, modes_.tuning,     modes_.operand, S_,
-                    start_, c_.heads, c_.kv_heads, c_.head_dim,  device_positions_, capacity(T_),   nullptr,
-                    out};
+    AttendCall call{
+        q,       keys,   values,   modes_.cache, modes_.tuning, modes_.operand,    modes_.decode_unit,
+        S_,      start_, c_.heads, c_.kv_heads,  c_.head_dim,   device_positions_, capacity(T_),
+        nullptr, out};
     if (S_ == 1) call.workspace = attention_workspace();
     return launcher_.attend(site, call);
   });

@@ -32,7 +32,7 @@ Attested Launcher::values(const Site&, ValuesCall c) {
 Attested Launcher::attend(const Site&, AttendCall c) {
   if (c.S == 1)
     return kernels::attention_decode(stream_, c.q, c.k_cache, c.v_cache, c.type, c.positions, c.capacity, c.H,
-                                     c.Hkv, c.Dh, c.workspace, c.out);
+                                     c.Hkv, c.Dh, c.workspace, c.out, c.decode_unit);
   return kernels::attention_prefill(stream_, c.tuning, c.operand, c.q, c.k_cache, c.v_cache, c.type, c.S,
                                     c.start, c.H, c.Hkv, c.Dh, c.out);
 }

@@ -72,6 +72,7 @@ struct AttendCall {
   kernels::CacheType type;
   kernels::Tuning tuning;
   kernels::Operand operand;
+  kernels::Unit decode_unit;  // of a call of one row
   int64_t S, start, H, Hkv, Dh;
   const int32_t* positions;
   int64_t capacity;

@@ -30,6 +30,11 @@ bool fuses_kernels(const Settings& s) {
   return true;
 }
 
+// Of one row: where the caches already hold what the matrix unit is to multiply.
+bool attends_through_unit(const Settings& s) {
+  return s.unit != Unit::valu && s.kv == (s.operand == Operand::bf16 ? DType::bf16 : DType::f16);
+}
+
 bool launches_graphs(const Settings& s, const Modes& modes) {
   const bool possible = kernels::Graph::kAvailable && modes.fused_attention && modes.fused_kernels;
   if (s.graph != Toggle::on) return s.graph == Toggle::automatic && possible;
@@ -77,6 +82,7 @@ Modes resolve(const Settings& s, const Config& c) {
     modes.tuning = s.tuning == Tuning::wide ? kernels::Tuning::wide : kernels::Tuning::plain;
   modes.operand = s.operand == Operand::bf16 ? kernels::Operand::bf16 : kernels::Operand::f16;
   modes.cache = cache_type(s.kv);
+  modes.decode_unit = attends_through_unit(s) ? kernels::Unit::mfma : kernels::Unit::valu;
   return modes;
 }
 

@@ -15,6 +15,7 @@ struct Modes {
   kernels::Tuning tuning = kernels::native_tuning();
   kernels::Operand operand = kernels::Operand::f16;
   kernels::CacheType cache = kernels::CacheType::f32;
+  kernels::Unit decode_unit = kernels::Unit::valu;  // of fused attention, one row
 };
 
 // Error (usage): settings that exclude each other, or that this machine or model has no place for, each with

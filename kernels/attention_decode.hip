@@ -15,12 +15,7 @@
 //
 // chain: 8 fused multiply-adds a lane and the tree. sum: a lane's runs, the lanes and waves of a block, the
 // parts. rescales: a wave's runs, its block's join, the parts' join.
-#include <algorithm>
-
-#include "kernels/attention.hpp"
-#include "kernels/hip/dependent_launch.hpp"
-#include "kernels/hip/last_block.hpp"
-#include "kernels/rope_turn.hpp"
+#include "kernels/attention_decode.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
@@ -31,8 +26,6 @@ constexpr int kThreads = 512, kResident = 1;
 #else
 constexpr int kThreads = 256, kResident = 2;
 #endif
-constexpr int kLeast = 64;   // keys that are worth a part
-constexpr int kAlone = 256;  // up to here joining parts takes longer than one block does
 // Runs in the ring, and keys of a lane in one run; AMD and the host have room for less. A deeper ring leaves
 // more work behind the last byte's arrival.
 #if defined(GRETA_HIP_NVIDIA)
@@ -46,38 +39,6 @@ constexpr int kAhead = C == CacheType::f32 ? 1 : 2;
 #endif
 constexpr int kRun = 8;  // dims of a lane
 constexpr int kMinWave = 32;
-
-// What the newest row is made of, and where else it goes; k is null where q is turned and the caches hold it.
-struct Unturned {
-  const float *k = nullptr, *v = nullptr, *frequency = nullptr;
-  int half_rope = 0;
-  float *q_out = nullptr, *k_out = nullptr;  // [H, Dh], [Hkv, Dh], or null
-  void *k_cache = nullptr, *v_cache = nullptr;
-};
-
-struct Decode {
-  const float* q;
-  Unturned unturned;
-  const int32_t* positions;
-  int Hkv, group, Dh;  // group: heads that share a key head
-  float scale;
-  int capacity;
-  int most;        // parts
-  uint32_t* done;  // [Hkv, chunks]: parts that are done; 0 between launches
-  float2* stats;   // [H, most]: maximum (of the scores times log2 e), sum
-  float* outs;     // [most, H, Dh], before the division
-  float* out;      // [H, Dh]
-};
-
-// How T keys are cut: all parts but the last are `keys` long.
-struct Cut {
-  int count, keys;
-};
-__host__ __device__ __forceinline__ Cut cut(int T, int most) {
-  const int wanted = T <= kAlone ? 1 : (T - 1) / kLeast + 1, count = wanted < most ? wanted : most;
-  const int keys = (T - 1) / count + 1;
-  return {(T - 1) / keys + 1, keys};
-}
 
 // Exchanges a and b where `swap` is all ones (0: leaves them). Written in bits: a choice between two elements
 // of an array becomes a choice of addresses, and the array lands in memory.
@@ -145,72 +106,6 @@ __device__ __forceinline__ float exponentials(float (&scores)[AHEAD], Running& r
 template <CacheType C, int LANES, int HEADS>
 constexpr size_t kPartShared = std::max(kRing * 2 * kAhead<C> * kThreads * sizeof(CacheRun<C>),
                                         kThreads / kMinWave * HEADS * LANES * kRun * sizeof(float));
-template <int HEADS>
-size_t join_shared(int most) {
-  return kThreads * sizeof(float4) + static_cast<size_t>(HEADS * (most + 1)) * sizeof(float);
-}
-
-__device__ __forceinline__ float4 fma4(float w, float4 x, float4 sum) {
-  return make_float4(fmaf(w, x.x, sum.x), fmaf(w, x.y, sum.y), fmaf(w, x.z, sum.z), fmaf(w, x.w, sum.w));
-}
-
-// out[h, :] = Σ_parts 2^(max_part − max) out_part / Σ_parts 2^(max_part − max) sum_part of the heads from h0
-// on. A thread has 4 dims of every `slices`-th part; the slices are added up in ascending order.
-template <int HEADS>
-__device__ __forceinline__ void join(const Decode& d, int count, int h0, int heads, uint4* shared) {
-  constexpr int kBatch = 9;  // loads of a thread under way
-  const int thread = static_cast<int>(threadIdx.x), H = d.Hkv * d.group, fours = heads * d.Dh / 4;
-  const int slices = kThreads / fours < count ? kThreads / fours : count;
-  const int slice = thread / fours, four = thread % fours;
-  float4* const sums = reinterpret_cast<float4*>(shared);              // [slice][four]
-  float* const weights = reinterpret_cast<float*>(shared + kThreads);  // [head][part]
-  float* const denominators = weights + HEADS * d.most;
-  const float4* const outs = reinterpret_cast<const float4*>(d.outs + static_cast<int64_t>(h0) * d.Dh) + four;
-  const int64_t stride = static_cast<int64_t>(H) * d.Dh / 4;
-  float4 values[kBatch];
-  const auto load = [&](int part0) {
-    GRETA_UNROLL
-    for (int i = 0; i < kBatch; ++i) {
-      const int part = part0 + i * slices;
-      values[i] = slice < slices && part < count ? outs[part * stride] : make_float4(0, 0, 0, 0);
-    }
-  };
-
-  load(slice);
-  for (int h = wave_id(); h < heads; h += kThreads / wave_size()) {
-    const float2* const stats = d.stats + static_cast<int64_t>(h0 + h) * d.most;
-    float largest = -INFINITY, sum = 0;
-    for (int part = lane_id(); part < count; part += wave_size()) largest = fmaxf(largest, stats[part].x);
-    for (int mask = 1; mask < wave_size(); mask *= 2)
-      largest = fmaxf(largest, wave_shuffle_xor(largest, mask));
-    for (int part = lane_id(); part < count; part += wave_size()) {
-      const float2 of_part = stats[part];
-      const float weight = power_of_two(of_part.x - largest);
-      weights[h * d.most + part] = weight;
-      sum = fmaf(weight, of_part.y, sum);
-    }
-    for (int mask = 1; mask < wave_size(); mask *= 2) sum += wave_shuffle_xor(sum, mask);
-    if (lane_id() == 0) denominators[h] = sum;
-  }
-  __syncthreads();
-  const int h = four * 4 / d.Dh;
-  float4 sum = make_float4(0, 0, 0, 0);
-  for (int part0 = slice; part0 < count && slice < slices; part0 += kBatch * slices) {
-    GRETA_UNROLL
-    for (int i = 0; i < kBatch; ++i) {
-      const int part = part0 + i * slices;
-      if (part < count) sum = fma4(weights[h * d.most + part], values[i], sum);
-    }
-    load(part0 + kBatch * slices);
-  }
-  sums[thread] = sum;
-  __syncthreads();
-  if (slice != 0) return;
-  for (int other = 1; other < slices; ++other) sum = fma4(1, sums[other * fours + four], sum);
-  const float denominator = denominators[h];
-  reinterpret_cast<float4*>(d.out + static_cast<int64_t>(h0) * d.Dh)[four] =
-      make_float4(sum.x / denominator, sum.y / denominator, sum.z / denominator, sum.w / denominator);
-}
 
 template <CacheType C, int LANES, int HEADS>
 __global__ void __launch_bounds__(kThreads, kResident)
@@ -228,15 +123,10 @@ __global__ void __launch_bounds__(kThreads, kResident)
   GRETA_SHARED(Turn, turns, kMaxFusedDh / 2);
 
   release_successor();
-  // The grid: chunks of a group of heads (where it has more than HEADS), key heads, parts.
-  const int chunk = static_cast<int>(blockIdx.x), kv = static_cast<int>(blockIdx.y);
-  const int part = static_cast<int>(blockIdx.z), set = kv * static_cast<int>(gridDim.x) + chunk;
-  const int h0 = kv * d.group + chunk * HEADS, left = d.group - chunk * HEADS;
-  const int heads = left < HEADS ? left : HEADS;
   const int past = d.positions[0], T = past < 0 ? 1 : past < d.capacity ? past + 1 : d.capacity;
-  const Cut parts = cut(T, d.most);
-  if (part >= parts.count) return;
-  const int t0 = part * parts.keys, keys = T - t0 < parts.keys ? T - t0 : parts.keys;
+  const Share share = share_of<HEADS>(d, T);
+  if (share.part >= share.parts.count) return;
+  const int kv = share.kv, h0 = share.h0, heads = share.heads, t0 = share.t0, keys = share.keys;
 
   const int waves = kThreads / wave_size(), groups = wave_size() / LANES, run_keys = kCount * groups;
   const int thread = static_cast<int>(threadIdx.x), lane = lane_id(), wave = wave_id();
@@ -260,8 +150,6 @@ __global__ void __launch_bounds__(kThreads, kResident)
     int key, slot;  // of the run that is fetched next
     const Stored *k, *v;
   } next{first, 0, k_cache + base, v_cache + base};
-  // The caches' keys of the part; the newest, the last of the last part, comes by way of registers.
-  const int newest = T - 1 - t0, stored = newest < keys ? newest : keys;
   // The lane's pieces of the wave's next run; none of a run that lies beyond the part, since nobody will read
   // it.
   const auto fetch = [&] {
@@ -274,7 +162,8 @@ __global__ void __launch_bounds__(kThreads, kResident)
           GRETA_UNROLL
           for (int piece = 0; piece < kPieces; ++piece) {
             copy_piece(reinterpret_cast<half_bits*>(place(next.slot, of_v, i, piece)),
-                       from + piece * LANES * kPieceDims, next.key + i * groups < stored && has_piece[piece]);
+                       from + piece * LANES * kPieceDims,
+                       next.key + i * groups < share.stored && has_piece[piece]);
           }
         }
       }
@@ -293,8 +182,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   for (int run = 0; run < kRing - 1; ++run) fetch();
   const Unturned& u = d.unturned;
   if (u.half_rope > 0) {
-    for (int pair = thread; pair < u.half_rope; pair += kThreads)
-      turns[pair] = turn_by(past, u.frequency[pair]);
+    fill_turns<kThreads>(u, past, turns);
     __syncthreads();
   }
   wait_for_predecessor();
@@ -330,10 +218,10 @@ __global__ void __launch_bounds__(kThreads, kResident)
     int run_key = -1, i = 0;
     CacheRun<C> rows[2];  // k, v
   } last_row;
-  const int from_first = newest - first, in_run = from_first % (waves * run_keys);
-  if (newest < keys && from_first >= 0 && in_run < run_keys && in_run % groups == 0) {
+  const int from_first = share.newest - first, in_run = from_first % (waves * run_keys);
+  if (share.newest < keys && from_first >= 0 && in_run < run_keys && in_run % groups == 0) {
     last_row.i = in_run / groups;
-    last_row.run_key = newest - in_run;
+    last_row.run_key = share.newest - in_run;
     const int64_t row = static_cast<int64_t>(kv) * d.Dh, at = base + from_first * stride;
     if (u.k != nullptr) {
       float k[kRun], v[kRun];
@@ -342,7 +230,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
       turn_dims(k);
       last_row.rows[0].from_f32(k);
       last_row.rows[1].from_f32(v);
-      if (chunk == 0) {
+      if (share.first_chunk) {
         if (u.k_out != nullptr) store_dims(k, u.k_out + row);
         GRETA_UNROLL
         for (int piece = 0; piece < kPieces; ++piece) {
@@ -367,7 +255,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
     GRETA_UNROLL
     for (int h = 0; h < HEADS; ++h) turn_dims(q[h]);
   }
-  if (u.q_out != nullptr && part == 0 && thread < LANES) {
+  if (u.q_out != nullptr && share.part == 0 && thread < LANES) {
     GRETA_UNROLL
     for (int h = 0; h < HEADS; ++h) {
       if (h < heads) store_dims(q[h], u.q_out + static_cast<int64_t>(h0 + h) * d.Dh);
@@ -452,105 +340,36 @@ __global__ void __launch_bounds__(kThreads, kResident)
     denominators[wave * HEADS + head] = running.sum;
   }
   __syncthreads();
-  const int fours = d.Dh / 4;
-  float4* const part_outs =
-      reinterpret_cast<float4*>(d.outs + (static_cast<int64_t>(part) * d.Hkv * d.group + h0) * d.Dh);
-  for (int i = thread; i < heads * fours; i += kThreads) {
-    const int h = i / fours, column = i % fours * 4;
-    float largest = -INFINITY, denominator = 0;
-    float4 sum = make_float4(0, 0, 0, 0);
-    GRETA_UNROLL
-    for (int w = 0; w < waves; ++w) largest = fmaxf(largest, maxima[w * HEADS + h]);
-    GRETA_UNROLL
-    for (int w = 0; w < waves; ++w) {
-      const float weight = power_of_two(maxima[w * HEADS + h] - largest);
-      sum = fma4(weight, *reinterpret_cast<const float4*>(outs + (w * HEADS + h) * kDims + column), sum);
-      denominator = fmaf(weight, denominators[w * HEADS + h], denominator);
-    }
-    if (parts.count == 1) {
-      reinterpret_cast<float4*>(d.out + static_cast<int64_t>(h0) * d.Dh)[i] =
-          make_float4(sum.x / denominator, sum.y / denominator, sum.z / denominator, sum.w / denominator);
-      continue;
-    }
-    part_outs[i] = sum;
-    if (column == 0)
-      d.stats[static_cast<int64_t>(h0 + h) * d.most + part] = make_float2(largest, denominator);
-  }
-
-  if (parts.count == 1) return;
-  if (!is_last_block(d.done + set, static_cast<uint32_t>(parts.count), last)) return;
-  join<HEADS>(d, parts.count, h0, heads, ring);
+  finish_part<HEADS, kThreads>(d, share, {outs, kDims, maxima, denominators, waves}, ring, last);
 }
 
 template <CacheType C, int LANES, int HEADS>
-void launch(const std::string& name, hipStream_t stream, const Decode& d, const void* k_cache,
-            const void* v_cache) {
+void launch(const std::string& name, hipStream_t stream, const DecodeBuild& build, const Decode& d,
+            const void* k_cache, const void* v_cache) {
   using Stored = typename CacheValue<C>::Stored;
-  const dim3 grid(static_cast<unsigned>(ceil_div(d.group, HEADS)), static_cast<unsigned>(d.Hkv),
-                  static_cast<unsigned>(d.most));
-  const size_t shared = std::max(kPartShared<C, LANES, HEADS>, join_shared<HEADS>(d.most));
-  launch_dependent(name.c_str(), attention_decode_kernel<C, LANES, HEADS>, grid, dim3(kThreads), shared,
-                   stream, d, static_cast<const Stored*>(k_cache), static_cast<const Stored*>(v_cache));
+  const size_t shared = std::max(kPartShared<C, LANES, HEADS>, join_shared<HEADS, kThreads>(d.most));
+  launch_dependent(name.c_str(), attention_decode_kernel<C, LANES, HEADS>, decode_grid(build, d),
+                   dim3(kThreads), shared, stream, d, static_cast<const Stored*>(k_cache),
+                   static_cast<const Stored*>(v_cache));
 }
 
 int lanes_for(int64_t Dh) { return Dh <= 64 ? 8 : Dh <= 128 ? 16 : 32; }
-int heads_for(int64_t H, int64_t Hkv) { return H == Hkv ? 1 : 4; }
+DecodeBuild build_for(int64_t H, int64_t Hkv) { return {H == Hkv ? 1 : 4, kThreads, kResident}; }
 
-// Parts that a set of heads may have: blocks enough for the card, and none without its keys.
-int64_t parts_for_card(int64_t H, int64_t Hkv) {
-  const int64_t sets = Hkv * ceil_div(H / Hkv, heads_for(H, Hkv));
-  return std::max<int64_t>(1, int64_t{kResident} * device_processors() / sets);
-}
-int64_t most_parts(int64_t capacity, int64_t H, int64_t Hkv) {
-  return capacity <= kAlone ? 1 : std::min(parts_for_card(H, Hkv), ceil_div(capacity, kLeast));
-}
-// The longest part of at most `capacity` keys.
-int64_t longest_part(int64_t capacity, int64_t parts) {
-  return std::max(std::min<int64_t>(capacity, kAlone), ceil_div(capacity, parts));
-}
-
-// The workspace: counters, statistics, parts, each at 16 bytes.
-int64_t counter_floats(int64_t H) { return ceil_div(H, 4) * 4; }
-int64_t stats_floats(int64_t parts, int64_t H) { return ceil_div(2 * parts * H, 4) * 4; }
-
-Decode decode_call(const char* op, const float* q, const void* k_cache, const void* v_cache,
-                   const int32_t* positions, int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh,
-                   float* workspace, float* out) {
-  require(q != nullptr && k_cache != nullptr && v_cache != nullptr && positions != nullptr &&
-              workspace != nullptr && out != nullptr,
-          op, "a pointer is null");
-  require(capacity > 0 && capacity <= INT32_MAX, op, "capacity is at least 1 and below 2^31");
-  require_fused(H, Hkv, Dh, op);
-  const int64_t parts = most_parts(capacity, H, Hkv);
-  float* const stats = workspace + counter_floats(H);
-  Decode d;
-  d.q = q;
-  d.positions = positions;
-  d.Hkv = static_cast<int>(Hkv);
-  d.group = static_cast<int>(H / Hkv);
-  d.Dh = static_cast<int>(Dh);
-  d.scale = log2_scale(Dh);
-  d.capacity = static_cast<int>(capacity);
-  d.most = static_cast<int>(parts);
-  d.done = reinterpret_cast<uint32_t*>(workspace);
-  d.stats = reinterpret_cast<float2*>(stats);
-  d.outs = stats + stats_floats(parts, H);
-  d.out = out;
-  return d;
-}
-
-Attested attend(const char* op, hipStream_t stream, const Decode& d, const void* k_cache, const void* v_cache,
-                CacheType type) {
-  const int64_t H = int64_t{d.Hkv} * d.group, Hkv = d.Hkv, Dh = d.Dh;
-  const int lanes = lanes_for(Dh), heads = heads_for(H, Hkv), wave = wave_size();
+Attested lane_decode(const char* op, hipStream_t stream, Decode d, const void* k_cache, const void* v_cache,
+                     CacheType type, float* workspace) {
+  const int64_t H = int64_t{d.Hkv} * d.group;
+  const DecodeBuild build = build_for(H, d.Hkv);
+  place_in_workspace(build, workspace, d);
+  const int lanes = lanes_for(d.Dh), wave = wave_size();
   const std::string name = std::string(op) + "<cache=" + cache_name(type) +
-                           ",parts=" + std::to_string(parts_for_card(H, Hkv)) +
-                           ",lanes=" + std::to_string(lanes) + ",heads=" + std::to_string(heads) +
+                           ",parts=" + std::to_string(parts_for_card(build, H, d.Hkv)) +
+                           ",lanes=" + std::to_string(lanes) + ",heads=" + std::to_string(build.heads) +
                            ",threads=" + std::to_string(kThreads) + ",wave=" + std::to_string(wave) + ">";
   with_cache_type(type, [&]<CacheType C>() {
     const auto with_heads = [&]<int LANES>() {
-      heads == 1 ? launch<C, LANES, 1>(name, stream, d, k_cache, v_cache)
-                 : launch<C, LANES, 4>(name, stream, d, k_cache, v_cache);
+      build.heads == 1 ? launch<C, LANES, 1>(name, stream, build, d, k_cache, v_cache)
+                       : launch<C, LANES, 4>(name, stream, build, d, k_cache, v_cache);
     };
     lanes == 8    ? with_heads.template operator()<8>()
     : lanes == 16 ? with_heads.template operator()<16>()
@@ -558,49 +377,65 @@ Attested attend(const char* op, hipStream_t stream, const Decode& d, const void*
   });
   check_launched(name);
 
-  const int64_t parts = d.most;
   const int64_t ahead = type == CacheType::f32 ? kAhead<CacheType::f32> : kAhead<CacheType::f16>;
   const int64_t waves = kThreads / wave, run_keys = ahead * (wave / lanes);
-  const int64_t runs = ceil_div(longest_part(d.capacity, parts), waves * run_keys);
-  const int64_t in_part = runs * ahead + tree_depth(wave / lanes) + waves;
-  // p·v: a slice's parts, then the slices, of which a chunk of few heads has many; the denominator: a lane's
-  // parts and the tree.
-  int64_t join = ceil_div(parts, wave) + tree_depth(wave);
-  for (const int64_t in_chunk : {std::min<int64_t>(d.group, heads), int64_t{d.group % heads}}) {
-    if (in_chunk == 0) continue;
-    const int64_t slices = kThreads / (in_chunk * Dh / 4);
-    join = std::max(join, ceil_div(parts, slices) + std::min(slices, parts));
-  }
-  return {name,
-          attention_contract("f32", "f32", {kRun + tree_depth(lanes), in_part + join, runs + 2}, "ieee")};
+  const int64_t runs = ceil_div(longest_part(d.capacity, d.most), waves * run_keys);
+  const int64_t sum = runs * ahead + tree_depth(wave / lanes) + waves + join_additions(build, d);
+  return {name, attention_contract("f32", "f32", {kRun + tree_depth(lanes), sum, runs + 2}, "ieee")};
+}
+
+bool through_unit(Unit unit, CacheType type, int64_t Dh) {
+  return unit == Unit::mfma && type != CacheType::f32 && Dh <= kMaxUnitDh;
+}
+
+Decode decode_call(const char* op, const float* q, const void* k_cache, const void* v_cache,
+                   const int32_t* positions, int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh,
+                   const float* workspace, float* out) {
+  require(q != nullptr && k_cache != nullptr && v_cache != nullptr && positions != nullptr &&
+              workspace != nullptr && out != nullptr,
+          op, "a pointer is null");
+  require(capacity > 0 && capacity <= INT32_MAX, op, "capacity is at least 1 and below 2^31");
+  require_fused(H, Hkv, Dh, op);
+  Decode d{};
+  d.q = q;
+  d.positions = positions;
+  d.Hkv = static_cast<int>(Hkv);
+  d.group = static_cast<int>(H / Hkv);
+  d.Dh = static_cast<int>(Dh);
+  d.scale = log2_scale(Dh);
+  d.capacity = static_cast<int>(capacity);
+  d.out = out;
+  return d;
 }
 
 }  // namespace
 
 int64_t attention_decode_workspace(int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh) {
-  const int64_t parts = most_parts(capacity, H, Hkv);
-  return counter_floats(H) + stats_floats(parts, H) + parts * H * Dh;
+  return std::max(workspace_floats(build_for(H, Hkv), capacity, H, Hkv, Dh),
+                  unit_decode_workspace(capacity, H, Hkv, Dh));
 }
 
 Attested attention_decode(hipStream_t stream, const float* q, const void* k_cache, const void* v_cache,
                           CacheType type, const int32_t* positions, int64_t capacity, int64_t H, int64_t Hkv,
-                          int64_t Dh, float* workspace, float* out) {
+                          int64_t Dh, float* workspace, float* out, Unit unit) {
   constexpr const char* kOp = "attention_decode";
   const Decode d = decode_call(kOp, q, k_cache, v_cache, positions, capacity, H, Hkv, Dh, workspace, out);
-  return attend(kOp, stream, d, k_cache, v_cache, type);
+  return (through_unit(unit, type, Dh) ? unit_decode : lane_decode)(kOp, stream, d, k_cache, v_cache, type,
+                                                                    workspace);
 }
 
 RopeAttentionRan rope_attention_decode(hipStream_t stream, const float* q, const float* k, const float* v,
                                        const float* frequency, const int32_t* positions, int64_t rope_dims,
                                        float* q_out, float* k_out, void* k_cache, void* v_cache,
                                        CacheType type, int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh,
-                                       float* workspace, float* out) {
+                                       float* workspace, float* out, Unit unit) {
   constexpr const char* kOp = "rope_attention_decode";
   require(k != nullptr && v != nullptr && frequency != nullptr, kOp, "a pointer is null");
   Decode d = decode_call(kOp, q, k_cache, v_cache, positions, capacity, H, Hkv, Dh, workspace, out);
   require_rope(Dh, rope_dims, kOp);
   d.unturned = {k, v, frequency, static_cast<int>(rope_dims / 2), q_out, k_out, k_cache, v_cache};
-  const Attested attended = attend(kOp, stream, d, k_cache, v_cache, type);
+  const Attested attended = (through_unit(unit, type, Dh) ? unit_decode : lane_decode)(
+      kOp, stream, d, k_cache, v_cache, type, workspace);
   const Attested turned{attended.kernel, kRopeContract}, written{attended.kernel, copy_contract(type)};
   return {turned, turned, written, written, attended};
 }

@@ -160,17 +160,26 @@ TEST(AttentionDecode, EveryOutputWithinItsBound) {
           v(type, activations(random, c.T() * c.Hkv, c.Dh));
       const DeviceArray<float> device_q(q);
       const DeviceArray<int32_t> position(std::vector<int32_t>{static_cast<int32_t>(c.start)});
-      for (const Outcome& run : run_everywhere(q.size(), [&](float* out) {
-             const DeviceArray<float> work(decode_workspace(c, c.T() + 9));
-             const Attested ran =
-                 attention_decode(nullptr, device_q.data(), k.data(), v.data(), type, position.data(),
-                                  c.T() + 9, c.H, c.Hkv, c.Dh, work.data(), out);
-             ok(hipDeviceSynchronize());
-             work.read();  // its sentinels
-             return ran;
-           })) {
-        const Want want = attend(c, q, k.values(), v.values(), run.attested.contract);
-        expect_within(run.out, want.out, want.bound, run.attested.kernel + " T=" + std::to_string(c.T()));
+      for (const Unit unit : {Unit::valu, Unit::mfma}) {
+        for (const Outcome& run : run_everywhere(q.size(), [&](float* out) {
+               const DeviceArray<float> work(decode_workspace(c, c.T() + 9));
+               const Attested ran =
+                   attention_decode(nullptr, device_q.data(), k.data(), v.data(), type, position.data(),
+                                    c.T() + 9, c.H, c.Hkv, c.Dh, work.data(), out, unit);
+               ok(hipDeviceSynchronize());
+               work.read();  // its sentinels
+               return ran;
+             })) {
+          const bool rounds = unit == Unit::mfma && type != CacheType::f32 && c.Dh <= 128;
+          EXPECT_EQ(run.attested.kernel.starts_with("attention_decode_unit<"), rounds);
+          std::vector<float> multiplied = q;
+          if (rounds) {
+            for (float& x : multiplied)
+              x = as_operand(type == CacheType::f16 ? Operand::f16 : Operand::bf16, x);
+          }
+          const Want want = attend(c, multiplied, k.values(), v.values(), run.attested.contract);
+          expect_within(run.out, want.out, want.bound, run.attested.kernel + " T=" + std::to_string(c.T()));
+        }
       }
     }
   }
@@ -199,6 +208,30 @@ TEST(AttentionFused, PlantedFaultsAreOutside) {
                             Fault::last_key_dropped}) {
     EXPECT_GT(misfits(fault), run.out.size() / 4) << static_cast<int>(fault);
   }
+}
+
+TEST(AttentionDecode, PlantedFaultsAreOutsideThroughTheUnitToo) {
+  SEEDED;
+  std::mt19937_64 random = generator();
+  const Heads c{1, 290, 4, 2, 64};
+  std::vector<float> q = normals(random, c.H * c.Dh, 2);
+  const Cache k(CacheType::f16, normals(random, c.T() * c.Hkv * c.Dh, 1)),
+      v(CacheType::f16, normals(random, c.T() * c.Hkv * c.Dh, 1));
+  const DeviceArray<float> device_q(q), work(decode_workspace(c, c.T()));
+  const DeviceArray<int32_t> position(std::vector<int32_t>{static_cast<int32_t>(c.start)});
+  const Outcome run = run_everywhere(q.size(), [&](float* out) {
+    return attention_decode(nullptr, device_q.data(), k.data(), v.data(), CacheType::f16, position.data(),
+                            c.T(), c.H, c.Hkv, c.Dh, work.data(), out, Unit::mfma);
+  })[0];
+  for (float& x : q) x = as_operand(Operand::f16, x);
+  const auto misfits = [&](Fault fault) {
+    return outside(run.out, attend(c, q, k.values(), v.values(), run.attested.contract, fault));
+  };
+  EXPECT_EQ(misfits(Fault::none), 0u);
+  for (const Fault fault : {Fault::wrong_head, Fault::no_scale}) {
+    EXPECT_GT(misfits(fault), run.out.size() / 4) << static_cast<int>(fault);
+  }
+  EXPECT_GT(misfits(Fault::last_key_dropped), 0u);
 }
 
 // What lies behind a row's position, in the same tile or behind the cache's end, changes no bit.
@@ -246,19 +279,21 @@ TEST(AttentionDecode, CapacityAndWhatLiesBeyondChangeNothing) {
   const Cache device_k(CacheType::f16, k), device_v(CacheType::f16, v);
   const DeviceArray<float> device_q(q);
   const DeviceArray<int32_t> position(std::vector<int32_t>{static_cast<int32_t>(c.start)});
-  std::vector<std::vector<Outcome>> runs;
-  for (const int64_t capacity : {c.T(), c.T() + 1, 2 * c.T(), int64_t{4096}}) {
-    const DeviceArray<float> work(decode_workspace(c, capacity));
-    runs.push_back(run_everywhere(q.size(), [&](float* out) {
-      return attention_decode(nullptr, device_q.data(), device_k.data(), device_v.data(), CacheType::f16,
-                              position.data(), capacity, c.H, c.Hkv, c.Dh, work.data(), out);
-    }));
-    for (size_t wave = 0; wave < 2; ++wave) {
-      for (size_t i = 0; i < q.size(); ++i) {
-        ASSERT_TRUE(std::isfinite(runs.back()[wave].out[i]));
-        ASSERT_EQ(std::bit_cast<uint32_t>(runs.back()[wave].out[i]),
-                  std::bit_cast<uint32_t>(runs[0][wave].out[i]))
-            << "capacity " << capacity;
+  for (const Unit unit : {Unit::valu, Unit::mfma}) {
+    std::vector<std::vector<Outcome>> runs;
+    for (const int64_t capacity : {c.T(), c.T() + 1, 2 * c.T(), int64_t{4096}}) {
+      const DeviceArray<float> work(decode_workspace(c, capacity));
+      runs.push_back(run_everywhere(q.size(), [&](float* out) {
+        return attention_decode(nullptr, device_q.data(), device_k.data(), device_v.data(), CacheType::f16,
+                                position.data(), capacity, c.H, c.Hkv, c.Dh, work.data(), out, unit);
+      }));
+      for (size_t wave = 0; wave < 2; ++wave) {
+        for (size_t i = 0; i < q.size(); ++i) {
+          ASSERT_TRUE(std::isfinite(runs.back()[wave].out[i]));
+          ASSERT_EQ(std::bit_cast<uint32_t>(runs.back()[wave].out[i]),
+                    std::bit_cast<uint32_t>(runs[0][wave].out[i]))
+              << "capacity " << capacity;
+        }
       }
     }
   }
@@ -274,23 +309,25 @@ TEST(AttentionDecode, OneWorkspaceServesLaunchAfterLaunch) {
   const Cache k(CacheType::f16, normals(random, c.T() * c.Hkv * c.Dh, 1)),
       v(CacheType::f16, normals(random, c.T() * c.Hkv * c.Dh, 1));
   const DeviceArray<float> device_q(q), kept(decode_workspace(c, c.T()));
-  const auto attend_with = [&](const DeviceArray<float>& work, int32_t at) {
-    const DeviceArray<int32_t> position(std::vector<int32_t>{at});
-    const DeviceArray<float> out(q.size());
-    attention_decode(nullptr, device_q.data(), k.data(), v.data(), CacheType::f16, position.data(), c.T(),
-                     c.H, c.Hkv, c.Dh, work.data(), out.data());
-    ok(hipDeviceSynchronize());
-    std::vector<uint32_t> bits;
-    for (const float x : out.read()) bits.push_back(std::bit_cast<uint32_t>(x));
-    return bits;
-  };
-  for (const int32_t at : {0, 511, 64, 63, 300, 511, 1}) {
-    const DeviceArray<float> fresh(decode_workspace(c, c.T()));
-    EXPECT_EQ(attend_with(kept, at), attend_with(fresh, at)) << "position " << at;
+  for (const Unit unit : {Unit::valu, Unit::mfma}) {
+    const auto attend_with = [&](const DeviceArray<float>& work, int32_t at) {
+      const DeviceArray<int32_t> position(std::vector<int32_t>{at});
+      const DeviceArray<float> out(q.size());
+      attention_decode(nullptr, device_q.data(), k.data(), v.data(), CacheType::f16, position.data(), c.T(),
+                       c.H, c.Hkv, c.Dh, work.data(), out.data(), unit);
+      ok(hipDeviceSynchronize());
+      std::vector<uint32_t> bits;
+      for (const float x : out.read()) bits.push_back(std::bit_cast<uint32_t>(x));
+      return bits;
+    };
+    for (const int32_t at : {0, 511, 64, 63, 300, 511, 1}) {
+      const DeviceArray<float> fresh(decode_workspace(c, c.T()));
+      EXPECT_EQ(attend_with(kept, at), attend_with(fresh, at)) << "position " << at;
+    }
+    std::vector<float> dirty = decode_workspace(c, c.T());
+    dirty[0] = std::bit_cast<float>(7u);
+    EXPECT_EQ(attend_with(DeviceArray<float>(dirty), 300)[0], 0xffffffffu);
   }
-  std::vector<float> dirty = decode_workspace(c, c.T());
-  dirty[0] = std::bit_cast<float>(7u);
-  EXPECT_EQ(attend_with(DeviceArray<float>(dirty), 300)[0], 0xffffffffu);
 }
 
 // Attention over all keys knows no order: a permutation stays within the bound (of the permuted keys).
@@ -323,6 +360,12 @@ TEST(AttentionDecode, APermutationOfKeysStaysWithinTheBound) {
   }
 }
 
+constexpr std::pair<CacheType, Unit> kDecodes[] = {{CacheType::f32, Unit::valu},
+                                                   {CacheType::f16, Unit::valu},
+                                                   {CacheType::bf16, Unit::valu},
+                                                   {CacheType::f16, Unit::mfma},
+                                                   {CacheType::bf16, Unit::mfma}};
+
 // With groups of a chunk, of a part of one and of two; one part and several; a newest key in the first runs
 // and beyond them; all of a head turned and some of it.
 TEST(RopeAttentionDecode, EqualsRopeKvWriteAndAttentionBitForBit) {
@@ -341,7 +384,7 @@ TEST(RopeAttentionDecode, EqualsRopeKvWriteAndAttentionBitForBit) {
            });
   };
   for (const auto& [c, rope_dims] : kCases) {
-    for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::bf16}) {
+    for (const auto& [type, unit] : kDecodes) {
       const int64_t past = c.start, row = c.Hkv * c.Dh, capacity = past + 2;
       const auto rows = static_cast<size_t>((past + 1) * row);
       const DeviceArray<float> q(normals(random, c.H * c.Dh, 2)), k(normals(random, row, 1)),
@@ -372,7 +415,7 @@ TEST(RopeAttentionDecode, EqualsRopeKvWriteAndAttentionBitForBit) {
                  kv_write(nullptr, k_out, 1, row, past, k_cache, type),
                  kv_write(nullptr, v.data(), 1, row, past, v_cache, type),
                  attention_decode(nullptr, q_out, k_cache, v_cache, type, position.data(), capacity, c.H,
-                                  c.Hkv, c.Dh, work, out)};
+                                  c.Hkv, c.Dh, work, out, unit)};
       });
       for (const bool rows_out : {true, false}) {
         RopeAttentionRan ran;
@@ -381,7 +424,7 @@ TEST(RopeAttentionDecode, EqualsRopeKvWriteAndAttentionBitForBit) {
               ran = rope_attention_decode(nullptr, q.data(), k.data(), v.data(), frequency.data(),
                                           position.data(), rope_dims, rows_out ? q_out : nullptr,
                                           rows_out ? k_out : nullptr, k_cache, v_cache, type, capacity, c.H,
-                                          c.Hkv, c.Dh, work, out);
+                                          c.Hkv, c.Dh, work, out, unit);
             });
         const std::string name = ran.attn_out.kernel + " T=" + std::to_string(c.T());
         EXPECT_EQ(same(got.q_out, want.q_out), rows_out) << name;

@@ -14,7 +14,7 @@
 #include <algorithm>
 
 #include "kernels/attention.hpp"
-#include "kernels/attention_rows.hpp"
+#include "kernels/attention_running.hpp"
 #include "kernels/hip/wave_group_double.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
@@ -196,13 +196,6 @@ __device__ __forceinline__ void store_rows(const Prefill& c, int row0, int h, in
   }
 }
 
-// The running softmax of a wave's 16 rows.
-struct Running {
-  float maximum[kLaneRowStorage];  // of the products q · k
-  float shift[kLaneRowStorage];    // what is added to a scaled product: −scale · maximum, rounded
-  float sum[kLaneRowStorage];      // this lane's columns only, until the end
-};
-
 // Scores of keys beyond a row's position become −∞. `ahead`: the position of the wave's first row less the
 // tile's first key.
 template <int TILES>
@@ -214,50 +207,6 @@ __device__ __forceinline__ void mask(FragmentAcc (&scores)[TILES], int ahead) {
       const FragmentCell cell = acc_cell(lane_id(), r);
       if (t * kTile + cell.column > ahead + cell.row) scores[t].x[r] = -INFINITY;
     }
-  }
-}
-
-// Scores become their exponentials; what the sums so far must be multiplied by goes to `factor`.
-template <int TILES>
-__device__ __forceinline__ void exponentials(FragmentAcc (&scores)[TILES], float scale, Running& running,
-                                             float (&factor)[kLaneRowStorage]) {
-  GRETA_UNROLL
-  for (int i = 0; i < lane_rows(wave_size()); ++i) {
-    float largest = running.maximum[i];
-    GRETA_UNROLL
-    for (int t = 0; t < TILES; ++t) {
-      GRETA_UNROLL
-      for (int r = 0; r < fragment_elements(); ++r) {
-        if (lane_row_of(r) == i) largest = fmaxf(largest, scores[t].x[r]);
-      }
-    }
-    running.maximum[i] = row_maximum(largest);
-    const float shift = -(running.maximum[i] * scale);
-    factor[i] = power_of_two(shift - running.shift[i]);
-    running.shift[i] = shift;
-    running.sum[i] *= factor[i];
-  }
-  GRETA_UNROLL
-  for (int t = 0; t < TILES; ++t) {
-    GRETA_UNROLL
-    for (int r = 0; r < fragment_elements(); ++r) {
-      const int i = lane_row_of(r);
-      scores[t].x[r] = power_of_two(fmaf(scores[t].x[r], scale, running.shift[i]));
-      running.sum[i] += scores[t].x[r];
-    }
-  }
-}
-
-template <int TILES>
-__device__ __forceinline__ void rescale(FragmentAcc (&outs)[TILES], const float (&factor)[kLaneRowStorage]) {
-  bool changed = false;
-  GRETA_UNROLL
-  for (int i = 0; i < lane_rows(wave_size()); ++i) changed |= factor[i] != 1.0f;
-  if (wave_ballot(changed) == 0) return;
-  GRETA_UNROLL
-  for (int t = 0; t < TILES; ++t) {
-    GRETA_UNROLL
-    for (int r = 0; r < fragment_elements(); ++r) outs[t].x[r] *= factor[lane_row_of(r)];
   }
 }
 
@@ -293,7 +242,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
 
   PairsA query[kKept ? kDimTiles : 1], p[kKeyTiles];
   FragmentAcc scores[kKeyTiles], outs[kDimTiles];
-  Running running;
+  RunningRows running;
   float factor[kLaneRowStorage];
   for (int step = 1 - kRing; step < 0; ++step) fetch(step);
   if constexpr (kGroups) load_queries<O, DIMS, WAVES>(c, tile * WAVES * kTile, h, queries);
@@ -304,9 +253,7 @@ __global__ void __launch_bounds__(WAVES* kCardWave, resident_blocks(DIMS, WAVES)
   }
   GRETA_UNROLL
   for (int t = 0; t < kDimTiles; ++t) outs[t].fill(0);
-  for (int i = 0; i < kLaneRowStorage; ++i) {
-    running.maximum[i] = -INFINITY, running.shift[i] = INFINITY, running.sum[i] = 0;
-  }
+  running.begin();
 
   const auto multiply_keys = [&](int j) {
     if constexpr (kGroups) {

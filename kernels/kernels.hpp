@@ -152,11 +152,13 @@ Attested attention_prefill(hipStream_t, Tuning, Operand, const float* q, const v
 // `workspace`: attention_decode_workspace() floats at 16 bytes, zeroed before the first launch with it; then
 // it serves launches of the same H, Hkv and Dh, one after another. Where the launch directly before it in
 // the stream lets its successor begin early (the GEMVs), that one may write q, k, v and the rows at
-// positions[0], but neither positions nor earlier rows of the caches.
+// positions[0], but neither positions nor earlier rows of the caches. Unit::mfma: where the caches are f16 or
+// bf16 and heads have up to 128 dims, q and the exponentials are rounded to that type and go through the
+// matrix unit; elsewhere, and with Unit::valu, nothing is rounded.
 int64_t attention_decode_workspace(int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh);
 Attested attention_decode(hipStream_t, const float* q, const void* k_cache, const void* v_cache, CacheType,
                           const int32_t* positions, int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh,
-                          float* workspace, float* out);
+                          float* workspace, float* out, Unit = Unit::valu);
 
 struct RopeAttentionRan {
   Attested q_rope, k_rope, k_cache, v_cache, attn_out;
@@ -168,7 +170,7 @@ RopeAttentionRan rope_attention_decode(hipStream_t, const float* q, const float*
                                        const float* frequency, const int32_t* positions, int64_t rope_dims,
                                        float* q_out, float* k_out, void* k_cache, void* v_cache, CacheType,
                                        int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh, float* workspace,
-                                       float* out);
+                                       float* out, Unit = Unit::valu);
 
 // The smallest index of the largest value; out: one int32 that the device can write. workspace: kArgmaxBlocks
 // words of device memory, with which the wide kernel spreads over the card; null: one block does it.

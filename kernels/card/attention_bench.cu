@@ -5,7 +5,7 @@
 //
 //   nvcc -x cu -std=c++20 -gencode arch=compute_90a,code=sm_90a -DGRETA_WAVE_GROUPS -fmad=false
 //     --expt-relaxed-constexpr --extended-lambda -I. -c kernels/…
-//   (attention_bench.cu, attention_*.hip, qk.hip, pv.hip, kv_write.hip, launch.cpp)
+//   (attention_bench.cu, attention_*.hip, qk.hip, pv.hip, kv_write.hip, fused_norm_products.hip, launch.cpp)
 #include <dlfcn.h>
 
 #include <cmath>
@@ -127,7 +127,7 @@ DeviceBuffer<float> decode_workspace(int64_t capacity, int64_t H, int64_t Hkv, i
   return work;
 }
 
-void check_decode(CacheType type, int64_t T, int64_t H, int64_t Hkv, int64_t Dh) {
+void check_decode(CacheType type, int64_t T, int64_t H, int64_t Hkv, int64_t Dh, Unit unit) {
   const auto q = normal_f32(H * Dh, 1, 2);
   const auto k = normal_f16(T * Hkv * Dh, 2), v = normal_f16(T * Hkv * Dh, 3);
   const std::vector<float> hq = q.download(), hk = widened(k.download()), hv = widened(v.download());
@@ -142,7 +142,7 @@ void check_decode(CacheType type, int64_t T, int64_t H, int64_t Hkv, int64_t Dh)
     hip_check(cudaMemset(out.data(), 0xff, out.bytes()), "memset");
     ran = attention_decode(nullptr, q.data(), wide ? static_cast<const void*>(k32.data()) : k.data(),
                            wide ? static_cast<const void*>(v32.data()) : v.data(), type, position.data(),
-                           T + 1000, H, Hkv, Dh, work.data(), out.data());
+                           T + 1000, H, Hkv, Dh, work.data(), out.data(), unit);
     const std::vector<float> now = out.download();
     if (launch > 0 && std::memcmp(now.data(), got.data(), out.bytes()) != 0) {
       print_check("check_decode repeats its bits T=" + std::to_string(T), 1, 0);
@@ -151,9 +151,10 @@ void check_decode(CacheType type, int64_t T, int64_t H, int64_t Hkv, int64_t Dh)
   }
   double worst = 0;
   for (int64_t h = 0; h < H; ++h) {
-    worst = std::max(worst, worst_error({hq, hk, hv, got, H, Hkv, Dh}, 0, h, T, false));
+    worst = std::max(worst, worst_error({hq, hk, hv, got, H, Hkv, Dh}, 0, h, T, unit == Unit::mfma));
   }
-  print_check("check_decode T=" + std::to_string(T) + " " + ran.kernel, worst, kDecodeBound);
+  print_check("check_decode T=" + std::to_string(T) + " " + ran.kernel, worst,
+              unit == Unit::mfma ? kPrefillBound : kDecodeBound);
 }
 
 // Unfused against f64, and their times at the size of a tapped run.
@@ -177,16 +178,22 @@ void unfused(cudaStream_t stream) {
   }
 }
 
-// As an engine's layer does it, RoPE and the newest row included. Each launch has caches of its own, together
-// beyond L2, and waits for the one before it.
-void time_decode(cudaStream_t stream, CacheType type, int64_t T, double copy) {
-  const int64_t bytes_each = type == CacheType::f32 ? 4 : 2, values = T * kHkv * kDh;
-  const int copies = static_cast<int>(std::max<int64_t>(2, 512'000'000 / (2 * values * bytes_each)));
-  const auto q = normal_f32(kH * kDh, 1, 2), k_row = normal_f32(kHkv * kDh, 2),
-             v_row = normal_f32(kHkv * kDh, 3);
-  const auto frequency = normal_f32(kDh / 2, 4);
+// As in an engine's layer: behind the products that make q, k and v, less the products' own time, and RoPE
+// and the newest row included. Also alone, where each launch waits for the one before it. Each launch has
+// caches, and products weights, of their own, together beyond L2.
+void time_decode(cudaStream_t stream, CacheType type, int64_t T, Unit unit, double copy) {
+  constexpr int64_t kEmbedding = kH * kDh, kRow = kHkv * kDh;
+  constexpr int kWeights = 8;
+  const int64_t bytes_each = type == CacheType::f32 ? 4 : 2, values = T * kRow;
+  const int copies = static_cast<int>(std::max<int64_t>(4, 512'000'000 / (2 * values * bytes_each)));
+  const auto x = normal_f32(kEmbedding, 1), norm = normal_f32(kEmbedding, 2),
+             frequency = normal_f32(kDh / 2, 4);
+  const DeviceBuffer<float> q(kEmbedding), k(kRow), v(kRow), out(kEmbedding),
+      work = decode_workspace(T, kH, kHkv, kDh);
   const DeviceBuffer<int32_t> position(std::vector<int32_t>{static_cast<int32_t>(T - 1)});
-  const DeviceBuffer<float> out(kH * kDh), work = decode_workspace(T, kH, kHkv, kDh);
+  std::vector<DeviceBuffer<uint8_t>> weights;
+  for (int i = 0; i < kWeights; ++i)
+    weights.push_back(random_matrix(WeightType::q4_K, kEmbedding + 2 * kRow, kEmbedding, 5 + i));
   std::vector<DeviceBuffer<float>> wide;
   std::vector<DeviceBuffer<half_bits>> narrow;
   for (int i = 0; i < 2 * copies; ++i) {
@@ -199,20 +206,37 @@ void time_decode(cudaStream_t stream, CacheType type, int64_t T, double copy) {
   const auto cache = [&](int i) {
     return type == CacheType::f32 ? static_cast<void*>(wide[i].data()) : narrow[i].data();
   };
-  const double s = graph_seconds(stream, 15,
-                                 [&](cudaStream_t on) {
-                                   for (int i = 0; i < copies; ++i) {
-                                     rope_attention_decode(on, q.data(), k_row.data(), v_row.data(),
-                                                           frequency.data(), position.data(), kDh, nullptr,
-                                                           nullptr, cache(2 * i), cache(2 * i + 1), type, T,
-                                                           kH, kHkv, kDh, work.data(), out.data());
-                                   }
-                                 }) /
-                   copies;
-  const std::string name = std::string("decode_") + cache_name(type) + "_" + std::to_string(T);
+  const auto multiply = [&](cudaStream_t on, int i) {
+    const int64_t bytes = row_bytes(WeightType::q4_K, kEmbedding);
+    const uint8_t* const of_q = weights[static_cast<size_t>(i % kWeights)].data();
+    const uint8_t *const of_k = of_q + kEmbedding * bytes, *const of_v = of_k + kRow * bytes;
+    const Projection projections[] = {{{of_q, WeightType::q4_K, kEmbedding, kEmbedding}, q.data()},
+                                      {{of_k, WeightType::q4_K, kRow, kEmbedding}, k.data()},
+                                      {{of_v, WeightType::q4_K, kRow, kEmbedding}, v.data()}};
+    norm_products(on, x.data(), norm.data(), kEmbedding, 1e-5f, projections, nullptr, Unit::mfma);
+  };
+  const auto seconds = [&](bool products, bool attention) {
+    return graph_seconds(stream, 15,
+                         [&](cudaStream_t on) {
+                           for (int i = 0; i < copies; ++i) {
+                             if (products) multiply(on, i);
+                             if (attention) {
+                               rope_attention_decode(on, q.data(), k.data(), v.data(), frequency.data(),
+                                                     position.data(), kDh, nullptr, nullptr, cache(2 * i),
+                                                     cache(2 * i + 1), type, T, kH, kHkv, kDh, work.data(),
+                                                     out.data(), unit);
+                             }
+                           }
+                         }) /
+           copies;
+  };
+  const double products = seconds(true, false), both = seconds(true, true), alone = seconds(false, true);
+  const std::string name = std::string(unit == Unit::valu ? "decode_lanes_" : "decode_") + cache_name(type) +
+                           "_" + std::to_string(T);
   const auto bytes = static_cast<double>(2 * values * bytes_each);
-  print_line(name, bytes / s, "B/s", copy);
-  print_line(name + "_time", s * 1e6, "us", bytes / copy * 1e6);
+  print_line(name, bytes / (both - products), "B/s", copy);
+  print_line(name + "_time", (both - products) * 1e6, "us", bytes / copy * 1e6);
+  print_line(name + "_alone_time", alone * 1e6, "us", bytes / copy * 1e6);
 }
 
 // Each launch has buffers of its own among kSets, together beyond L2.
@@ -305,18 +329,22 @@ int main_(const std::vector<std::string>& only) {
   check_prefill(CacheType::f32, 300, 3, 8, 2, 128);
   check_prefill(CacheType::f32, 100, 30, 4, 2, 256);
   check_prefill(CacheType::f16, 2048, 0, 32, 8, 128);
-  check_decode(CacheType::f16, 1, 8, 2, 128);
-  check_decode(CacheType::f16, 1000, 8, 2, 64);
-  check_decode(CacheType::f32, 8192, 8, 2, 128);
-  check_decode(CacheType::f16, 8192, 32, 8, 128);
-  check_decode(CacheType::f16, 777, 6, 2, 256);
-  check_decode(CacheType::f16, 65, 8, 8, 64);
-  check_decode(CacheType::f16, 3333, 12, 1, 128);
+  for (const Unit unit : {Unit::valu, Unit::mfma}) {
+    check_decode(CacheType::f16, 1, 8, 2, 128, unit);
+    check_decode(CacheType::f16, 1000, 8, 2, 64, unit);
+    check_decode(CacheType::f16, 8192, 32, 8, 128, unit);
+    check_decode(CacheType::f16, 65, 8, 8, 64, unit);
+    check_decode(CacheType::f16, 3333, 12, 1, 128, unit);
+  }
+  check_decode(CacheType::f32, 8192, 8, 2, 128, Unit::valu);
+  check_decode(CacheType::f16, 777, 6, 2, 256, Unit::valu);
   if (failed) return 1;
 
   if (wanted("decode")) {
-    for (const int64_t T : {128, 512, 2048, 8192, 32768}) time_decode(stream, CacheType::f16, T, copy);
-    for (const int64_t T : {8192, 32768}) time_decode(stream, CacheType::f32, T, copy);
+    for (const int64_t T : {128, 512, 2048, 8192, 32768}) {
+      for (const Unit unit : {Unit::mfma, Unit::valu}) time_decode(stream, CacheType::f16, T, unit, copy);
+    }
+    for (const int64_t T : {8192, 32768}) time_decode(stream, CacheType::f32, T, Unit::valu, copy);
   }
   if (wanted("prefill")) {
     for (const int64_t S : {512, 2048, 4096, 8192}) time_prefill(stream, CacheType::f16, S, flops);

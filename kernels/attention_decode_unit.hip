@@ -1,0 +1,256 @@
+// Attention of one row through the matrix unit: a chunk's heads are the rows of q, keys its columns, 16 at a
+// time. The cutting, the newest row and the joining are attention_decode.hip's.
+//
+// A wave goes over its keys of the part alone, with a running maximum, and has a ring of tiles of its own in
+// shared memory: 16 rows of K and of V, copied ahead. Costs T · Dh · 2 values read once for all heads of a
+// chunk, and two products of the unit for 16 keys and 16 dims, most of whose rows are idle. What is gained is
+// instructions, some 170 for 16 keys where lanes take 1,000: behind the last byte there is less to do.
+//
+// chain: Dh, in the unit. sum: a wave's tiles in the unit; the waves of a block, the parts. rescales: a
+// wave's tiles, its block's join, the parts' join.
+#include "kernels/attention_decode.hpp"
+#include "kernels/attention_running.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+namespace {
+
+// Threads of a block, blocks of a multiprocessor and tiles in a wave's ring; AMD and the host have 64 KiB of
+// shared memory, and copies that are done when they return.
+#if defined(GRETA_HIP_NVIDIA)
+constexpr int kThreads = 256, kResident = 1, kRing = 3;
+#else
+constexpr int kThreads = 128, kResident = 2, kRing = 1;
+#endif
+constexpr int kMaxWaves = kThreads / 32;
+// As many as the join has threads for.
+constexpr int kHeads = kThreads * 4 / kMaxUnitDh;
+static_assert(kHeads <= kTile);
+constexpr DecodeBuild kBuild{kHeads, kThreads, kResident};
+
+// 8 dims of a row of floats, and turned.
+struct Piece {
+  float x[kPiece];
+};
+__device__ __forceinline__ Piece load_piece(const float* row, int dim) {
+  const float4 low = *reinterpret_cast<const float4*>(row + dim),
+               high = *reinterpret_cast<const float4*>(row + dim + 4);
+  return {{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
+}
+__device__ __forceinline__ void store_piece(const Piece& piece, float* row, int dim) {
+  const float* const x = piece.x;
+  *reinterpret_cast<float4*>(row + dim) = make_float4(x[0], x[1], x[2], x[3]);
+  *reinterpret_cast<float4*>(row + dim + 4) = make_float4(x[4], x[5], x[6], x[7]);
+}
+__device__ __forceinline__ void turn_piece(Piece& piece, int dim, int half_rope, const Turn* turns) {
+  GRETA_UNROLL
+  for (int j = 0; j < kPiece; j += 2) {
+    if ((dim + j) / 2 < half_rope) apply(turns[(dim + j) / 2], piece.x[j], piece.x[j + 1], piece.x + j);
+  }
+}
+template <Operand O>
+__device__ __forceinline__ uint4 rounded(const Piece& piece) {
+  const float* const x = piece.x;
+  return make_uint4(rounded_pair<O>(x[0], x[1]), rounded_pair<O>(x[2], x[3]), rounded_pair<O>(x[4], x[5]),
+                    rounded_pair<O>(x[6], x[7]));
+}
+
+template <Operand O, int DIMS>
+__global__ void __launch_bounds__(kThreads, kResident)
+    attention_decode_unit_kernel(Decode d, const half_bits* k_cache, const half_bits* v_cache) {
+  constexpr int kPieces = DIMS / kPiece, kDimTiles = DIMS / kTile, kValues = kTile * DIMS;
+  GRETA_DYNAMIC_SHARED(uint4, dynamic);                // [wave][slot][K, V] tiles of 16 keys
+  GRETA_SHARED(uint4, query_pieces, kTile * kPieces);  // a tile: a head a row
+  GRETA_SHARED(uint4, newest_pieces, 2 * kPieces);     // of K, then of V
+  GRETA_SHARED(float, maxima, kMaxWaves* kHeads);
+  GRETA_SHARED(float, denominators, kMaxWaves* kHeads);
+  GRETA_SHARED(uint32_t, last, 1);
+  GRETA_SHARED(Turn, turns, DIMS / 2);
+
+  release_successor();
+  const int past = d.positions[0], T = past < 0 ? 1 : past < d.capacity ? past + 1 : d.capacity;
+  const Share share = share_of<kHeads>(d, T);
+  if (share.part >= share.parts.count) return;
+
+  const int waves = kThreads / wave_size(), thread = static_cast<int>(threadIdx.x), lane = lane_id();
+  const int64_t stride = static_cast<int64_t>(d.Hkv) * d.Dh, head_at = static_cast<int64_t>(share.kv) * d.Dh;
+  half_bits* const ring = reinterpret_cast<half_bits*>(dynamic) + wave_id() * kRing * 2 * kValues;
+  const auto tile = [&](int slot, int of_v) { return ring + (slot * 2 + of_v) * kValues; };
+
+  // A lane has the same piece of every `step`-th row of a tile.
+  const int step = wave_size() / kPieces, row0 = lane / kPieces, column = lane % kPieces * kPiece;
+  const int64_t from0 = (share.t0 + wave_id() * kTile + row0) * stride + head_at + column;
+  struct {
+    int key, slot;  // of the tile that is fetched next
+    const half_bits *k, *v;
+  } next{wave_id() * kTile, 0, k_cache + from0, v_cache + from0};
+  const auto fetch = [&] {
+    if (next.key < share.keys) {
+      GRETA_UNROLL
+      for (int of_v = 0; of_v < 2; ++of_v) {
+        GRETA_UNROLL
+        for (int n = 0; n < kTile / step; ++n) {
+          const int row = row0 + n * step;
+          copy_piece(tile(next.slot, of_v) + tile_at(kTile, row, column),
+                     (of_v ? next.v : next.k) + n * step * stride,
+                     next.key + row < share.stored && column < d.Dh);
+        }
+      }
+    }
+    copies_commit();
+    next.key += waves * kTile, next.k += waves * kTile * stride, next.v += waves * kTile * stride;
+    next.slot = next.slot + 1 < kRing ? next.slot + 1 : 0;
+  };
+
+  for (int ahead = 1; ahead < kRing; ++ahead) fetch();
+  const Unturned& u = d.unturned;
+  fill_turns<kThreads>(u, past, turns);
+  __syncthreads();
+  wait_for_predecessor();
+
+  half_bits* const queries = reinterpret_cast<half_bits*>(query_pieces);
+  for (int i = thread; i < kTile * kPieces; i += kThreads) {
+    const int row = i / kPieces, dim = i % kPieces * kPiece;
+    uint4 bits = make_uint4(0, 0, 0, 0);
+    if (row < share.heads && dim < d.Dh) {
+      const int64_t at = static_cast<int64_t>(share.h0 + row) * d.Dh;
+      Piece piece = load_piece(d.q + at, dim);
+      turn_piece(piece, dim, u.half_rope, turns);
+      if (u.q_out != nullptr && share.part == 0) store_piece(piece, u.q_out + at, dim);
+      bits = rounded<O>(piece);
+    }
+    *reinterpret_cast<uint4*>(queries + tile_at(kTile, row, dim)) = bits;
+  }
+  // By the last threads, which have least of q.
+  for (int i = kThreads - 1 - thread; i < 2 * kPieces && share.newest < share.keys; i += kThreads) {
+    const bool of_v = i >= kPieces;
+    const int dim = i % kPieces * kPiece;
+    const int64_t at = (share.t0 + share.newest) * stride + head_at + dim;
+    uint4 bits = make_uint4(0, 0, 0, 0);
+    if (dim < d.Dh && u.k == nullptr) {
+      bits = *reinterpret_cast<const uint4*>((of_v ? v_cache : k_cache) + at);
+    } else if (dim < d.Dh) {
+      Piece piece = load_piece((of_v ? u.v : u.k) + head_at, dim);
+      if (!of_v) turn_piece(piece, dim, u.half_rope, turns);
+      bits = rounded<O>(piece);
+      if (share.first_chunk) {
+        if (!of_v && u.k_out != nullptr) store_piece(piece, u.k_out + head_at, dim);
+        *reinterpret_cast<uint4*>(static_cast<half_bits*>(of_v ? u.v_cache : u.k_cache) + at) = bits;
+      }
+    }
+    newest_pieces[i] = bits;
+  }
+  __syncthreads();
+
+  PairsA query[kDimTiles];
+  GRETA_UNROLL
+  for (int k = 0; k < kDimTiles; ++k) {
+    GRETA_UNROLL
+    for (int r = 0; r < fragment_elements(); r += 2) {
+      const FragmentCell cell = a_cell(lane, r);
+      query[k].x[r / 2] =
+          *reinterpret_cast<const uint32_t*>(queries + tile_at(kTile, cell.row, k * kTile + cell.column));
+    }
+  }
+  FragmentAcc scores[1], sums[kDimTiles];
+  GRETA_UNROLL
+  for (int t = 0; t < kDimTiles; ++t) sums[t].fill(0);
+  RunningRows running;
+  running.begin();
+  float factor[kLaneRowStorage];
+  int slot = 0;
+  for (int key = wave_id() * kTile; key < share.keys; key += waves * kTile) {
+    fetch();
+    copies_wait<kRing - 1>();
+    // By the lanes that copied zeros there.
+    if (const int row = share.newest - key;
+        share.newest < share.keys && row >= 0 && row < kTile && row % step == row0) {
+      GRETA_UNROLL
+      for (int of_v = 0; of_v < 2; ++of_v) {
+        *reinterpret_cast<uint4*>(tile(slot, of_v) + tile_at(kTile, row, column)) =
+            newest_pieces[of_v * kPieces + lane % kPieces];
+      }
+    }
+    wave_sync();  // the other lanes' pieces are there
+    GRETA_UNROLL
+    for (int k = 0; k < kDimTiles; ++k)
+      wave_product_by_rows<O, 1>(scores, query[k], tile(slot, 0), kTile, 0, k * kTile, k > 0);
+    GRETA_UNROLL
+    for (int r = 0; r < fragment_elements(); ++r) {
+      if (key + acc_cell(lane, r).column >= share.keys) scores[0].x[r] = -INFINITY;
+    }
+    exponentials(scores, d.scale, running, factor);
+    rescale(sums, factor);
+    wave_product_by_columns<O, kDimTiles>(sums, as_rows_of_a<O>(scores[0]), tile(slot, 1), kTile, 0, 0, true);
+    wave_sync();  // the tiles have been read
+    slot = slot + 1 < kRing ? slot + 1 : 0;
+  }
+
+  copies_wait<0>();
+  __syncthreads();                                        // the ring becomes the waves' sums
+  float* const outs = reinterpret_cast<float*>(dynamic);  // [wave][head][dim]
+  GRETA_UNROLL
+  for (int t = 0; t < kDimTiles; ++t) {
+    GRETA_UNROLL
+    for (int r = 0; r < fragment_elements(); ++r) {
+      const FragmentCell cell = acc_cell(lane, r);
+      if (cell.row < share.heads)
+        outs[(wave_id() * kHeads + cell.row) * DIMS + t * kTile + cell.column] = sums[t].x[r];
+    }
+  }
+  GRETA_UNROLL
+  for (int i = 0; i < lane_rows(wave_size()); ++i) {
+    const float sum = row_sum(running.sum[i]);
+    const int row = row_in_tile(i);
+    if (row < share.heads) {  // all lanes of a row write the same
+      maxima[wave_id() * kHeads + row] = -running.shift[i];
+      denominators[wave_id() * kHeads + row] = sum;
+    }
+  }
+  __syncthreads();
+  finish_part<kHeads, kThreads>(d, share, {outs, DIMS, maxima, denominators, waves}, dynamic, last);
+}
+
+template <Operand O, int DIMS>
+void launch(const std::string& name, hipStream_t stream, const Decode& d, const void* k_cache,
+            const void* v_cache) {
+  const auto waves = static_cast<size_t>(kThreads / wave_size());
+  const size_t shared =
+      std::max({waves * kRing * 2 * kTile * DIMS * sizeof(half_bits), waves * kHeads * DIMS * sizeof(float),
+                join_shared<kHeads, kThreads>(d.most)});
+  launch_dependent(name.c_str(), attention_decode_unit_kernel<O, DIMS>, decode_grid(kBuild, d),
+                   dim3(kThreads), shared, stream, d, static_cast<const half_bits*>(k_cache),
+                   static_cast<const half_bits*>(v_cache));
+}
+
+}  // namespace
+
+int64_t unit_decode_workspace(int64_t capacity, int64_t H, int64_t Hkv, int64_t Dh) {
+  return workspace_floats(kBuild, capacity, H, Hkv, Dh);
+}
+
+Attested unit_decode(const char* op, hipStream_t stream, Decode d, const void* k_cache, const void* v_cache,
+                     CacheType type, float* workspace) {
+  const int64_t H = int64_t{d.Hkv} * d.group, wave = wave_size();
+  place_in_workspace(kBuild, workspace, d);
+  const std::string unit = matrix_unit();
+  const std::string name = std::string(op) + "_unit<cache=" + cache_name(type) +
+                           ",parts=" + std::to_string(parts_for_card(kBuild, H, d.Hkv)) +
+                           ",heads=" + std::to_string(kHeads) + ",threads=" + std::to_string(kThreads) +
+                           ",wave=" + std::to_string(wave) + ">";
+  const auto with_operand = [&]<Operand O>() {
+    d.Dh <= 64 ? launch<O, 64>(name, stream, d, k_cache, v_cache)
+               : launch<O, 128>(name, stream, d, k_cache, v_cache);
+  };
+  type == CacheType::f16 ? with_operand.template operator()<Operand::f16>()
+                         : with_operand.template operator()<Operand::bf16>();
+  check_launched(name);
+
+  const int64_t waves = kThreads / wave, tiles = ceil_div(longest_part(d.capacity, d.most), waves * kTile);
+  // Outside the unit, from 16 on each counts as much as a block in it.
+  int64_t outside = waves + join_additions(kBuild, d);
+  if (outside >= kTile) outside *= kTile;
+  return {name, attention_contract(cache_name(type), cache_name(type),
+                                   {d.Dh, tiles * kTile + outside, tiles + 2}, unit)};
+}
+
+}  // namespace greta::kernels::inline GRETA_MACHINE
