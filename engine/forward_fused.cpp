@@ -43,10 +43,10 @@ const float *ForwardPass::rope_attention(int index, const float *q, const float 
   float *const turned_q = optional_output(Stage::q_rope, index),
                *const turned_k = optional_output(Stage::k_rope, index),
                *const attended = output(Stage::attn_out, index);
-  const auto ran = kernels::rope_attention_decode(stream_, q, k, v, context_.frequencies.data(),
-                                                  device_positions_, c_.rope_dims, turned_q, turned_k, keys,
-                                                  values, modes_.cache, capacity(T_), c_.heads, c_.kv_heads,
-                                                  c_.head_dim, attention_workspace(), attended);
+  const auto ran = kernels::rope_attention_decode(
+      stream_, q, k, v, context_.frequencies.data(), device_positions_, c_.rope_dims, turned_q, turned_k,
+      keys, values, modes_.cache, capacity(T_), c_.heads, c_.kv_heads, c_.head_dim, attention_workspace(),
+      attended, modes_.decode_unit);
   tap(Stage::q_rope, index, turned_q, ran.q_rope);
   tap(Stage::k_rope, index, turned_k, ran.k_rope);
   tap(Stage::k_cache, index, keys, ran.k_cache);
