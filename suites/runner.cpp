@@ -215,9 +215,10 @@ class Session {
     return sum;
   }
 
-  // A device that has no case of an arm left goes on with the next arm.
+  // A device stays with an arm, whose engine it has, as long as that has cases left.
   void run_all(Meter& meter) {
     std::vector<Task> tasks;
+    std::vector<size_t> arms;
     for (const auto& shown : result_.arms) {
       const Arm& arm = *std::find_if(suite_.arms.begin(), suite_.arms.end(),
                                      [&](const Arm& one) { return one.name == shown.name; });
@@ -225,10 +226,10 @@ class Session {
       for (const auto& item : plan_.cases)
         if (item.arm.name == arm.name) tasks.push_back({.arm = &arm, .item = &item});
       tasks.back().last = true;
+      arms.resize(tasks.size(), arms.empty() ? 0 : arms.back() + 1);
     }
     share_out(
-        stations_.size(), tasks.size(),
-        [&](size_t at, size_t i) { run_task(*stations_[at], tasks[i], meter); },
+        stations_.size(), arms, [&](size_t at, size_t i) { run_task(*stations_[at], tasks[i], meter); },
         [&](size_t i) { finish(tasks[i], meter); });
   }
 

@@ -3,54 +3,78 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <thread>
-#include <vector>
 
 namespace greta::suites {
 namespace {
 
 class Queue {
  public:
-  Queue(size_t tasks, const std::function<void(size_t)>& finished)
-      : finished_(finished), done_(tasks, false) {}
+  Queue(size_t workers, const std::vector<size_t>& groups, const std::function<void(size_t)>& finished)
+      : finished_(finished), groups_(groups), states_(groups.size(), State::waits), held_(workers) {}
 
   void serve(size_t worker, const std::function<void(size_t, size_t)>& work) {
     std::unique_lock lock(mutex_);
-    while (!error_ && next_ < done_.size()) {
-      const size_t task = next_++;
+    while (const auto task = error_ ? std::nullopt : next_of(worker)) {
+      states_[*task] = State::runs;
+      held_[worker] = groups_[*task];
       lock.unlock();
       std::exception_ptr error;
       try {
-        work(worker, task);
+        work(worker, *task);
       } catch (...) {
         error = std::current_exception();
       }
       lock.lock();
       note(error);
-      done_[task] = true;
+      states_[*task] = State::done;
       report(lock);
     }
+    held_[worker].reset();
   }
 
-  void rethrow() const {
+  // When all have served: after an error tasks have not begun, and what lies behind them is still to be told.
+  void finish() {
+    std::unique_lock lock(mutex_);
+    for (auto& state : states_)
+      if (state == State::waits) state = State::reported;
+    report(lock);
     if (error_) std::rethrow_exception(error_);
   }
 
  private:
+  enum class State { waits, runs, done, reported };
+
   void note(std::exception_ptr error) {
     if (error && !error_) error_ = error;
   }
 
-  // One worker at a time, and the others go on: what they do meanwhile is reported by that one. Tasks begin
-  // in order, so all before one that is done will be done.
+  template <typename Wanted>
+  std::optional<size_t> first(Wanted&& wanted) const {
+    for (size_t task = 0; task < states_.size(); ++task)
+      if (states_[task] == State::waits && wanted(groups_[task])) return task;
+    return std::nullopt;
+  }
+  std::optional<size_t> next_of(size_t worker) const {
+    if (const auto own = first([&](size_t group) { return held_[worker] == group; })) return own;
+    const auto held = [&](size_t group) {
+      return std::find(held_.begin(), held_.end(), group) != held_.end();
+    };
+    if (const auto fresh = first([&](size_t group) { return !held(group); })) return fresh;
+    return first([](size_t) { return true; });
+  }
+
+  // One worker at a time; what the others end meanwhile is told by that one.
   void report(std::unique_lock<std::mutex>& lock) {
     if (reporting_) return;
     reporting_ = true;
-    for (; reported_ < done_.size() && done_[reported_]; ++reported_) {
+    for (; told_ < states_.size() && states_[told_] >= State::done; ++told_) {
+      if (states_[told_] == State::reported) continue;
       lock.unlock();
       std::exception_ptr error;
       try {
-        finished_(reported_);
+        finished_(told_);
       } catch (...) {
         error = std::current_exception();
       }
@@ -61,25 +85,26 @@ class Queue {
   }
 
   const std::function<void(size_t)>& finished_;
+  const std::vector<size_t>& groups_;
   std::mutex mutex_;
-  std::vector<bool> done_;
-  size_t next_ = 0;
-  size_t reported_ = 0;  // of whoever is reporting
+  std::vector<State> states_;
+  std::vector<std::optional<size_t>> held_;  // a worker's group
+  size_t told_ = 0;                          // tasks; of whoever is reporting
   bool reporting_ = false;
   std::exception_ptr error_;
 };
 
 }  // namespace
 
-void share_out(size_t workers, size_t tasks, const std::function<void(size_t, size_t)>& work,
-               const std::function<void(size_t)>& finished) {
-  Queue queue(tasks, finished);
+void share_out(size_t workers, const std::vector<size_t>& group_of_task,
+               const std::function<void(size_t, size_t)>& work, const std::function<void(size_t)>& finished) {
+  Queue queue(workers, group_of_task, finished);
   std::vector<std::jthread> others;
-  for (size_t worker = 1; worker < std::min(workers, tasks); ++worker)
+  for (size_t worker = 1; worker < std::min(workers, group_of_task.size()); ++worker)
     others.emplace_back([&queue, &work, worker] { queue.serve(worker, work); });
   queue.serve(0, work);
   others.clear();
-  queue.rethrow();
+  queue.finish();
 }
 
 }  // namespace greta::suites
