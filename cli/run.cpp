@@ -141,6 +141,7 @@ suites::RunOptions run_options(const Given& given, const CommandLine& line) {
   options.threads = static_cast<int>(given.number("threads", 1, 4096).value_or(0));
   options.order_seed = given.seed("order-seed");
   options.keep_trace = !given.has("no-trace");
+  options.last_save = false;  // write_reports
   return options;
 }
 

@@ -111,7 +111,7 @@ class Session {
     take_times(meter);
     conclude();
     try {
-      save();
+      if (options_.last_save) save();
     } catch (const std::exception& error) {
       const Message then = reason_of(error);
       result_.interrupted =

@@ -27,6 +27,8 @@ struct RunOptions {
   int threads = 0;
   std::optional<uint64_t> order_seed;
   bool keep_trace = true;
+  bool last_save =
+      true;  // false: the caller writes the whole run's verdicts.json, at the same time as its reports
   decltype(engine::Settings::on_strike) on_strike;  // for a self-test
   std::function<void(const Progress&)> progress;    // called from one thread at a time
 };
