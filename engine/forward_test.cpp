@@ -205,6 +205,35 @@ TEST_F(ForwardTest, WaysAreAttested) {
   EXPECT_EQ(runs.begin()->second.results[1].launched, "launches");
 }
 
+// Decode attention goes through the matrix unit where the cache holds the unit's operands, and nowhere else.
+TEST_F(ForwardTest, DecodeAttentionTakesTheMatrixUnitWhereTheCacheHoldsItsOperands) {
+  struct Way {
+    DType kv;
+    Operand operand;
+    Unit unit;
+    bool through_unit;
+  };
+  constexpr Way kWays[] = {{DType::f16, Operand::f16, Unit::automatic, true},
+                           {DType::bf16, Operand::bf16, Unit::automatic, true},
+                           {DType::f16, Operand::bf16, Unit::automatic, false},
+                           {DType::bf16, Operand::f16, Unit::automatic, false},
+                           {DType::f32, Operand::f16, Unit::automatic, false},
+                           {DType::f16, Operand::f16, Unit::valu, false}};
+  for (const Way& way : kWays) {
+    for (const Toggle fusion : {Toggle::off, Toggle::on}) {
+      Settings settings;
+      settings.attention = Attention::fused;
+      settings.fusion = fusion;
+      settings.kv = way.kv, settings.operand = way.operand, settings.unit = way.unit;
+      const auto attended = run(settings, Taps::all()).taps[1].at({0, Stage::attn_out});
+      EXPECT_EQ(attended.kernel.find("attention_decode_unit<") != std::string::npos, way.through_unit)
+          << attended.kernel << ", " << text_of(settings);
+      EXPECT_EQ(attended.contract.find(" p=f32 ") == std::string::npos, way.through_unit)
+          << attended.contract;
+    }
+  }
+}
+
 // One operation in other kernels: as close as two orders of summation.
 TEST_F(ForwardTest, FusedAndSingleKernelsAgree) {
   for (const Attention attention : {Attention::unfused, Attention::fused}) {

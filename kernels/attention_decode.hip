@@ -38,6 +38,7 @@ template <CacheType C>
 constexpr int kAhead = C == CacheType::f32 ? 1 : 2;
 #endif
 constexpr int kRun = 8;  // dims of a lane
+constexpr int kAlone = 256;
 constexpr int kMinWave = 32;
 
 // Exchanges a and b where `swap` is all ones (0: leaves them). Written in bits: a choice between two elements
@@ -354,7 +355,7 @@ void launch(const std::string& name, hipStream_t stream, const DecodeBuild& buil
 }
 
 int lanes_for(int64_t Dh) { return Dh <= 64 ? 8 : Dh <= 128 ? 16 : 32; }
-DecodeBuild build_for(int64_t H, int64_t Hkv) { return {H == Hkv ? 1 : 4, kThreads, kResident}; }
+DecodeBuild build_for(int64_t H, int64_t Hkv) { return {H == Hkv ? 1 : 4, kThreads, kResident, kAlone}; }
 
 Attested lane_decode(const char* op, hipStream_t stream, Decode d, const void* k_cache, const void* v_cache,
                      CacheType type, float* workspace) {
@@ -379,7 +380,7 @@ Attested lane_decode(const char* op, hipStream_t stream, Decode d, const void* k
 
   const int64_t ahead = type == CacheType::f32 ? kAhead<CacheType::f32> : kAhead<CacheType::f16>;
   const int64_t waves = kThreads / wave, run_keys = ahead * (wave / lanes);
-  const int64_t runs = ceil_div(longest_part(d.capacity, d.most), waves * run_keys);
+  const int64_t runs = ceil_div(longest_part(d), waves * run_keys);
   const int64_t sum = runs * ahead + tree_depth(wave / lanes) + waves + join_additions(build, d);
   return {name, attention_contract("f32", "f32", {kRun + tree_depth(lanes), sum, runs + 2}, "ieee")};
 }

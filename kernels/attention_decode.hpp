@@ -12,8 +12,7 @@
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
-inline constexpr int kLeast = 64;   // keys that are worth a part
-inline constexpr int kAlone = 256;  // up to here joining parts takes longer than one block does
+inline constexpr int kLeast = 64;  // keys that are worth a part
 
 // What the newest row is made of, and where else it goes; k is null where q is turned and the caches hold it.
 struct Unturned {
@@ -31,6 +30,7 @@ struct Decode {
   float scale;
   int capacity;
   int most;        // parts
+  int alone;       // keys up to which there is one part: joining would take longer
   uint32_t* done;  // [Hkv, chunks]: parts that are done; 0 between launches
   float2* stats;   // [H, most]: maximum (of the scores times log2 e), sum
   float* outs;     // [most, H, Dh], before the division
@@ -41,8 +41,8 @@ struct Decode {
 struct Cut {
   int count, keys;
 };
-__host__ __device__ __forceinline__ Cut cut(int T, int most) {
-  const int wanted = T <= kAlone ? 1 : (T - 1) / kLeast + 1, count = wanted < most ? wanted : most;
+__device__ __forceinline__ Cut cut(int T, int most, int alone) {
+  const int wanted = T <= alone ? 1 : (T - 1) / kLeast + 1, count = wanted < most ? wanted : most;
   const int keys = (T - 1) / count + 1;
   return {(T - 1) / keys + 1, keys};
 }
@@ -60,7 +60,7 @@ template <int HEADS>
 __device__ __forceinline__ Share share_of(const Decode& d, int T) {
   const int chunk = static_cast<int>(blockIdx.x);
   Share s;
-  s.parts = cut(T, d.most);
+  s.parts = cut(T, d.most, d.alone);
   s.part = static_cast<int>(blockIdx.z), s.kv = static_cast<int>(blockIdx.y);
   s.h0 = s.kv * d.group + chunk * HEADS;
   s.heads = d.group - chunk * HEADS < HEADS ? d.group - chunk * HEADS : HEADS;
@@ -193,9 +193,10 @@ __device__ __forceinline__ void finish_part(const Decode& d, const Share& share,
   join<HEADS, THREADS>(d, share.parts.count, share.h0, share.heads, shared);
 }
 
-// How a build is launched: heads of a chunk, threads of a block, and blocks of a multiprocessor.
+// How a build is launched: heads of a chunk, threads of a block, blocks of a multiprocessor, and
+// Decode::alone.
 struct DecodeBuild {
-  int heads, threads, resident;
+  int heads, threads, resident, alone;
 };
 // Parts that a set of heads may have: blocks enough for the card, and none without its keys.
 inline int64_t parts_for_card(const DecodeBuild& build, int64_t H, int64_t Hkv) {
@@ -203,11 +204,11 @@ inline int64_t parts_for_card(const DecodeBuild& build, int64_t H, int64_t Hkv) 
   return std::max<int64_t>(1, int64_t{build.resident} * device_processors() / sets);
 }
 inline int64_t most_parts(const DecodeBuild& build, int64_t capacity, int64_t H, int64_t Hkv) {
-  return capacity <= kAlone ? 1 : std::min(parts_for_card(build, H, Hkv), ceil_div(capacity, kLeast));
+  return capacity <= build.alone ? 1 : std::min(parts_for_card(build, H, Hkv), ceil_div(capacity, kLeast));
 }
-// The longest part of at most `capacity` keys.
-inline int64_t longest_part(int64_t capacity, int64_t parts) {
-  return std::max(std::min<int64_t>(capacity, kAlone), ceil_div(capacity, parts));
+// The longest part of at most d.capacity keys.
+inline int64_t longest_part(const Decode& d) {
+  return std::max<int64_t>(std::min(d.capacity, d.alone), ceil_div(d.capacity, d.most));
 }
 // Additions on the longest path of the parts' join. p·v: a slice's parts, then the slices, of which a chunk
 // of few heads has many; the denominator: a lane's parts and the tree.
@@ -233,6 +234,7 @@ inline int64_t workspace_floats(const DecodeBuild& build, int64_t capacity, int6
 inline void place_in_workspace(const DecodeBuild& build, float* workspace, Decode& d) {
   const int64_t H = int64_t{d.Hkv} * d.group, parts = most_parts(build, d.capacity, H, d.Hkv);
   d.most = static_cast<int>(parts);
+  d.alone = build.alone;
   d.done = reinterpret_cast<uint32_t*>(workspace);
   d.stats = reinterpret_cast<float2*>(workspace + counter_floats(H));
   d.outs = workspace + counter_floats(H) + stats_floats(parts, H);

@@ -25,7 +25,8 @@ constexpr int kMaxWaves = kThreads / 32;
 // As many as the join has threads for.
 constexpr int kHeads = kThreads * 4 / kMaxUnitDh;
 static_assert(kHeads <= kTile);
-constexpr DecodeBuild kBuild{kHeads, kThreads, kResident};
+constexpr int kAlone = 512;
+constexpr DecodeBuild kBuild{kHeads, kThreads, kResident, kAlone};
 
 // 8 dims of a row of floats, and turned.
 struct Piece {
@@ -245,7 +246,7 @@ Attested unit_decode(const char* op, hipStream_t stream, Decode d, const void* k
                          : with_operand.template operator()<Operand::bf16>();
   check_launched(name);
 
-  const int64_t waves = kThreads / wave, tiles = ceil_div(longest_part(d.capacity, d.most), waves * kTile);
+  const int64_t waves = kThreads / wave, tiles = ceil_div(longest_part(d), waves * kTile);
   // Outside the unit, from 16 on each counts as much as a block in it.
   int64_t outside = waves + join_additions(kBuild, d);
   if (outside >= kTile) outside *= kTile;

@@ -150,9 +150,10 @@ TEST(AttentionDecode, EveryOutputWithinItsBound) {
   std::mt19937_64 random = generator();
   // A group of 3 and of 6: heads that do not fill a chunk of 4. T around the end of a block alone, beyond
   // several parts, and beyond what the card's blocks hold at their shortest.
-  constexpr Heads kCases[] = {
-      {1, 0, 1, 1, 16},    {1, 36, 6, 1, 32},  {1, 127, 4, 1, 128}, {1, 128, 3, 3, 64}, {1, 700, 6, 2, 112},
-      {1, 259, 2, 1, 256}, {1, 255, 4, 2, 64}, {1, 256, 6, 1, 48},  {1, 63, 4, 4, 144}, {1, 64, 5, 1, 80}};
+  constexpr Heads kCases[] = {{1, 0, 1, 1, 16},   {1, 36, 6, 1, 32},   {1, 127, 4, 1, 128},
+                              {1, 128, 3, 3, 64}, {1, 700, 6, 2, 112}, {1, 259, 2, 1, 256},
+                              {1, 255, 4, 2, 64}, {1, 256, 6, 1, 48},  {1, 63, 4, 4, 144},
+                              {1, 64, 5, 1, 80},  {1, 511, 3, 1, 64},  {1, 512, 3, 1, 64}};
   for (const Heads& c : kCases) {
     for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::bf16}) {
       const std::vector<float> q = normals(random, c.H * c.Dh, 2);
@@ -271,7 +272,7 @@ TEST(AttentionPrefill, KeysBeyondThePositionChangeNothing) {
 TEST(AttentionDecode, CapacityAndWhatLiesBeyondChangeNothing) {
   SEEDED;
   std::mt19937_64 random = generator();
-  const Heads c{1, 299, 4, 1, 64};
+  const Heads c{1, 599, 4, 1, 64};
   const std::vector<float> q = normals(random, c.H * c.Dh, 1);
   std::vector<float> k = normals(random, (c.T() + 64) * c.Hkv * c.Dh, 1),
                      v = normals(random, (c.T() + 64) * c.Hkv * c.Dh, 1);
@@ -304,7 +305,7 @@ TEST(AttentionDecode, CapacityAndWhatLiesBeyondChangeNothing) {
 TEST(AttentionDecode, OneWorkspaceServesLaunchAfterLaunch) {
   SEEDED;
   std::mt19937_64 random = generator();
-  const Heads c{1, 511, 6, 2, 32};
+  const Heads c{1, 799, 6, 2, 32};
   const std::vector<float> q = normals(random, c.H * c.Dh, 1);
   const Cache k(CacheType::f16, normals(random, c.T() * c.Hkv * c.Dh, 1)),
       v(CacheType::f16, normals(random, c.T() * c.Hkv * c.Dh, 1));
@@ -320,13 +321,13 @@ TEST(AttentionDecode, OneWorkspaceServesLaunchAfterLaunch) {
       for (const float x : out.read()) bits.push_back(std::bit_cast<uint32_t>(x));
       return bits;
     };
-    for (const int32_t at : {0, 511, 64, 63, 300, 511, 1}) {
+    for (const int32_t at : {0, 799, 64, 63, 300, 511, 512, 799, 1}) {
       const DeviceArray<float> fresh(decode_workspace(c, c.T()));
       EXPECT_EQ(attend_with(kept, at), attend_with(fresh, at)) << "position " << at;
     }
     std::vector<float> dirty = decode_workspace(c, c.T());
     dirty[0] = std::bit_cast<float>(7u);
-    EXPECT_EQ(attend_with(DeviceArray<float>(dirty), 300)[0], 0xffffffffu);
+    EXPECT_EQ(attend_with(DeviceArray<float>(dirty), 700)[0], 0xffffffffu);
   }
 }
 
