@@ -1,5 +1,7 @@
 #include "reports/verdicts_json.hpp"
 
+#include <tbb/parallel_for.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -354,6 +356,17 @@ struct Reader {
   }
 };
 
+void append(const Finding& finding, std::string& text) {
+  LineWriter line{text};
+  line("key", finding.key());
+  visit_finding(line, finding);
+  if (!finding.row_ratio.empty()) visit_rows(line, finding);
+  if (!finding.head_ratio.empty()) line("head_ratio", finding.head_ratio);
+  if (!finding.by_expected.empty()) visit_distribution(line, finding);
+  if (!finding.figures.empty()) line("figures", finding.figures);
+  text += '}';
+}
+
 void check_schema(const Json& json, const std::string& name) {
   if (!json.is_object() || json.value("schema", std::string()) != kSchemaName)
     fail_input("'{}' is not a {} document", name, kSchemaName);
@@ -375,19 +388,17 @@ std::string to_verdicts_json(const RunResult& run) {
   std::string text = dump(head, 1);
   text.erase(text.rfind("\n}"));
   text += ",\n \"findings\": [";
-  const char* separator = "\n  ";
-  for (const auto& finding : run.findings) {
-    text += separator;
-    LineWriter line{text};
-    line("key", finding.key());
-    visit_finding(line, finding);
-    if (!finding.row_ratio.empty()) visit_rows(line, finding);
-    if (!finding.head_ratio.empty()) line("head_ratio", finding.head_ratio);
-    if (!finding.by_expected.empty()) visit_distribution(line, finding);
-    if (!finding.figures.empty()) line("figures", finding.figures);
-    text += '}';
-    separator = ",\n  ";
-  }
+  // A long run has hundreds of MB of them.
+  constexpr size_t kChunk = 2048;
+  std::vector<std::string> chunks((run.findings.size() + kChunk - 1) / kChunk);
+  tbb::parallel_for(size_t{0}, chunks.size(), [&](size_t chunk) {
+    const size_t first = chunk * kChunk, end = std::min(first + kChunk, run.findings.size());
+    for (size_t i = first; i < end; ++i) {
+      chunks[chunk] += i == 0 ? "\n  " : ",\n  ";
+      append(run.findings[i], chunks[chunk]);
+    }
+  });
+  for (const auto& chunk : chunks) text += chunk;
   return text + "\n ]\n}\n";
 }
 

@@ -109,7 +109,7 @@ class Session {
     for (const auto& station : stations_) station->checker.abandon();
     close_quietly();
     take_times(meter);
-    conclude();
+    if (!result_.interrupted.empty()) conclude();
     try {
       if (options_.last_save) save();
     } catch (const std::exception& error) {
@@ -293,10 +293,10 @@ class Session {
   }
 
   void explain(const std::string& arm, const reference::Model& model) {
-    conclude_run(result_, plan_);
     std::vector<probes::Finding> own;
     std::copy_if(result_.findings.begin(), result_.findings.end(), std::back_inserter(own),
                  [&](const auto& finding) { return finding.arm == arm; });
+    sort_in_pipeline_order(own, plan_);
     auto explanations = kept_.explain(model, own);
     std::move(explanations.begin(), explanations.end(), std::back_inserter(result_.explanations));
   }

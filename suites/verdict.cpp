@@ -50,8 +50,11 @@ class PipelineOrder {
   std::map<std::string, int, std::less<>> arms_, cases_, stages_;
 };
 
-// Stable. A finding is large, and most are in their place already.
-void sort(std::vector<Finding>& findings, const PipelineOrder& order) {
+}  // namespace
+
+// A finding is large, and most are in their place already.
+void sort_in_pipeline_order(std::vector<Finding>& findings, const Plan& plan) {
+  const PipelineOrder order(plan);
   std::vector<std::pair<PipelineOrder::Rank, size_t>> ranks;
   ranks.reserve(findings.size());
   for (const auto& finding : findings) ranks.emplace_back(order(finding), ranks.size());
@@ -63,10 +66,8 @@ void sort(std::vector<Finding>& findings, const PipelineOrder& order) {
   findings = std::move(sorted);
 }
 
-}  // namespace
-
 void conclude_run(reports::RunResult& result, const Plan& plan) {
-  sort(result.findings, PipelineOrder(plan));
+  sort_in_pipeline_order(result.findings, plan);
   using Place = std::tuple<std::string_view, std::string_view, std::string_view, int, std::string_view>;
   std::set<Place> compared;
   for (const auto& finding : result.findings)
@@ -74,17 +75,18 @@ void conclude_run(reports::RunResult& result, const Plan& plan) {
       compared.emplace(finding.arm, finding.prompt, finding.phase, finding.layer, finding.stage);
   result.compared = static_cast<int64_t>(compared.size());
 
+  std::map<std::string_view, Status> worst;  // of an arm
+  std::map<std::string_view, const Finding*> first_failing;
+  for (const auto& finding : result.findings) {
+    auto& of_arm = worst.try_emplace(finding.arm, Status::pass).first->second;
+    of_arm = probes::worse(of_arm, finding.status);
+    if (finding.status == Status::fail) first_failing.try_emplace(finding.arm, &finding);
+  }
   for (auto& arm : result.arms) {
-    bool any = false;
-    arm.status = Status::pass;
-    arm.first_failing.clear();
-    for (const auto& finding : result.findings) {
-      if (finding.arm != arm.name) continue;
-      any = true;
-      arm.status = probes::worse(arm.status, finding.status);
-      if (finding.status == Status::fail && arm.first_failing.empty()) arm.first_failing = finding.key();
-    }
-    if (!any) arm.status = Status::invalid;
+    const auto found = worst.find(arm.name);
+    const auto failing = first_failing.find(arm.name);
+    arm.status = found == worst.end() ? Status::invalid : found->second;
+    arm.first_failing = failing == first_failing.end() ? "" : failing->second->key();
   }
   result.status = reports::conclude(result);
 }

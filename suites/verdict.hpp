@@ -7,7 +7,9 @@
 
 namespace greta::suites {
 
-// Sorts the findings (arm, prompt, call, layer, stage, probe) and fills in arms, status and compared.
+// By arm, prompt, call, layer, stage, probe; stable.
+void sort_in_pipeline_order(std::vector<probes::Finding>& findings, const Plan& plan);
+// Sorts the findings and fills in arms, status and compared.
 void conclude_run(reports::RunResult& result, const Plan& plan);
 
 }  // namespace greta::suites
