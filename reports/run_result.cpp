@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "datasets/message.hpp"
 #include "reports/expected_figures.hpp"
@@ -14,16 +15,28 @@ namespace {
 
 using probes::Status;
 
-Status worst_of(const RunResult& run, std::string_view arm, bool all_arms) {
+// Of each arm, the worst of what it has of these. In one walk: there may be many arms, and of each many.
+template <typename Judged, typename StatusOf>
+std::map<std::string_view, Status> worst_by_arm(const std::vector<Judged>& all, StatusOf&& status) {
+  std::map<std::string_view, Status> worst;
+  for (const auto& one : all) {
+    auto& of_arm = worst.try_emplace(one.arm, Status::pass).first->second;
+    of_arm = probes::worse(of_arm, status(one));
+  }
+  return worst;
+}
+
+// Of one arm.
+Status worst_of(const RunResult& run, std::string_view arm) {
   Status worst = Status::pass;
   bool any = false;
   for (const auto& finding : run.findings) {
-    if (!all_arms && finding.arm != arm) continue;
+    if (finding.arm != arm) continue;
     any = true;
     worst = probes::worse(worst, status_of(finding));
   }
   for (const auto& control : run.controls)
-    if (all_arms || control.arm == arm) worst = probes::worse(worst, control.status);
+    if (control.arm == arm) worst = probes::worse(worst, control.status);
   return any ? worst : Status::invalid;
 }
 
@@ -57,6 +70,26 @@ std::string cause_of(const RunResult& run, const ArmResult& arm) {
     return explanation.answer == probes::Answer::explained ? out : "indistinguishable: " + out;
   }
   return {};
+}
+
+// What `actual` is against what was expected of the arm.
+Status outcome_from(const RunResult& run, const ArmResult& arm, Status actual, Message* why) {
+  if (!arm.expect.any()) return actual;
+  Expectation came{.verdict = std::string(probes::name_of(actual))};
+  if (!arm.expect.first.empty()) came.first = first_stage(run, arm);
+  if (!arm.expect.cause.empty()) came.cause = cause_of(run, arm);
+  if (!arm.expect.causes.empty()) came.causes = causes_of(run, arm.name);
+  if (!arm.expect.control.empty()) came.control = refusing_controls(run, arm.name);
+  const Message figures = unmet_figures(run, arm);
+  if (figures.empty()) came.figures = arm.expect.figures;
+  const bool met = came == arm.expect;
+  if (met) return Status::pass;
+  if (why) {
+    came.figures.clear();
+    *why = say("expected {}; came {}", arm.expect.text(), came.text());
+    if (!figures.empty()) *why = joined({*why, figures}, "; ");
+  }
+  return actual == Status::invalid ? Status::invalid : Status::fail;
 }
 
 }  // namespace
@@ -98,11 +131,20 @@ Status status_of(const probes::Finding& finding) {
 }
 
 Status conclude(const RunResult& run) {
-  Status found = run.arms.empty() ? worst_of(run, {}, true) : Status::pass;
-  for (const auto& arm : run.arms) found = probes::worse(found, outcome_of(run, arm));
-  for (const auto& finding : run.findings)
-    if (std::none_of(run.arms.begin(), run.arms.end(), [&](const auto& a) { return a.name == finding.arm; }))
-      found = probes::worse(found, status_of(finding));
+  auto findings = worst_by_arm(run.findings, status_of);
+  const auto controls = worst_by_arm(run.controls, [](const auto& control) { return control.status; });
+  Status found = run.arms.empty() && findings.empty() ? Status::invalid : Status::pass;
+  for (const auto& arm : run.arms) {
+    const auto own = findings.find(arm.name);
+    Status actual = own == findings.end() ? Status::invalid : own->second;
+    if (const auto control = controls.find(arm.name); control != controls.end())
+      actual = probes::worse(actual, control->second);
+    found = probes::worse(found, outcome_from(run, arm, actual, nullptr));
+    if (own != findings.end()) own->second = Status::pass;  // counted
+  }
+  for (const auto& [arm, status] : findings) found = probes::worse(found, status);
+  if (run.arms.empty())
+    for (const auto& [arm, status] : controls) found = probes::worse(found, status);
   return missing_evidence(run).empty() ? found : probes::worse(found, Status::invalid);
 }
 
@@ -120,26 +162,10 @@ Message Expectation::text() const {
 }
 
 Status outcome_of(const RunResult& run, const ArmResult& arm, Message* why) {
-  const Status actual = conclude_arm(run, arm.name);
-  if (!arm.expect.any()) return actual;
-  Expectation came{.verdict = std::string(probes::name_of(actual))};
-  if (!arm.expect.first.empty()) came.first = first_stage(run, arm);
-  if (!arm.expect.cause.empty()) came.cause = cause_of(run, arm);
-  if (!arm.expect.causes.empty()) came.causes = causes_of(run, arm.name);
-  if (!arm.expect.control.empty()) came.control = refusing_controls(run, arm.name);
-  const Message figures = unmet_figures(run, arm);
-  if (figures.empty()) came.figures = arm.expect.figures;
-  const bool met = came == arm.expect;
-  if (met) return Status::pass;
-  if (why) {
-    came.figures.clear();
-    *why = say("expected {}; came {}", arm.expect.text(), came.text());
-    if (!figures.empty()) *why = joined({*why, figures}, "; ");
-  }
-  return actual == Status::invalid ? Status::invalid : Status::fail;
+  return outcome_from(run, arm, conclude_arm(run, arm.name), why);
 }
 
-Status conclude_arm(const RunResult& run, std::string_view arm) { return worst_of(run, arm, false); }
+Status conclude_arm(const RunResult& run, std::string_view arm) { return worst_of(run, arm); }
 
 std::vector<Message> invalid_reasons(const RunResult& run) {
   std::vector<Message> reasons = missing_evidence(run);
