@@ -56,11 +56,15 @@ void expect_same(const Pair& pair, const std::vector<float>& tolerance) {
   EXPECT_EQ(got.max_ulp, want.max_ulp);
   // Two orders of a sum of n positive terms differ by 2γₙ at most; the mean error's terms cancel.
   const double gamma = 4 * static_cast<double>(want.count) * 0x1p-53;
-  EXPECT_NEAR(got.mae, want.mae, gamma * want.mae);
-  EXPECT_NEAR(got.rmse, want.rmse, gamma * want.rmse);
-  EXPECT_NEAR(got.nmse, want.nmse, gamma * want.nmse);
-  EXPECT_NEAR(got.cosine, want.cosine, gamma);
-  EXPECT_NEAR(got.bias_z, want.bias_z, 1e-9 * (1 + std::abs(want.bias_z)));
+  const auto expect_near = [](double got, double want, double most) {
+    EXPECT_TRUE(got == want || std::abs(got - want) <= most)
+        << got << ", " << want;  // two infinities are equal
+  };
+  expect_near(got.mae, want.mae, gamma * want.mae);
+  expect_near(got.rmse, want.rmse, gamma * want.rmse);
+  expect_near(got.nmse, want.nmse, gamma * want.nmse);
+  expect_near(got.cosine, want.cosine, gamma);
+  expect_near(got.bias_z, want.bias_z, 1e-9 * (1 + std::abs(want.bias_z)));
 }
 
 TEST(CompareOnDevice, SaysWhatTheProcessorSays) {
@@ -83,6 +87,12 @@ TEST(CompareOnDevice, SaysWhatTheProcessorSays) {
     pair.tolerance[12] = -1, pair.tolerance[13] = kNan;
     expect_same(pair, pair.tolerance);
   }
+}
+
+// One value against 0: the error over the reference's size is infinite on both sides.
+TEST(CompareOnDevice, SaysSoOfAnInfiniteErrorToo) {
+  expect_same({{1e-5f}, {0.0f}, {2e-5f}}, {2e-5f});
+  expect_same({{1e-5f}, {0.0f}, {}}, {});
 }
 
 TEST(CompareOnDevice, SeesOneChangedValue) {
