@@ -56,9 +56,8 @@ void expect_same(const Pair& pair, const std::vector<float>& tolerance) {
   EXPECT_EQ(got.max_ulp, want.max_ulp);
   // Two orders of a sum of n positive terms differ by 2γₙ at most; the mean error's terms cancel.
   const double gamma = 4 * static_cast<double>(want.count) * 0x1p-53;
-  const auto expect_near = [](double got, double want, double most) {
-    EXPECT_TRUE(got == want || std::abs(got - want) <= most)
-        << got << ", " << want;  // two infinities are equal
+  const auto expect_near = [](double a, double b, double most) {  // two infinities are equal
+    EXPECT_TRUE(a == b || std::abs(a - b) <= most) << a << ", " << b;
   };
   expect_near(got.mae, want.mae, gamma * want.mae);
   expect_near(got.rmse, want.rmse, gamma * want.rmse);
