@@ -48,6 +48,19 @@ TEST(VerdictsJson, RoundTripKeepsEveryField) {
   EXPECT_EQ(back.exit_code(), run.exit_code());
 }
 
+// More than are put into words at once, each different, in their order.
+TEST(VerdictsJson, KeepsManyFindingsInTheirOrder) {
+  RunResult run = failing_run();
+  const probes::Finding one = run.findings.front();
+  for (const size_t count : {0u, 1u, 2047u, 2048u, 2049u, 5000u}) {
+    run.findings.assign(count, one);
+    for (size_t i = 0; i < count; ++i) run.findings[i].metrics.worst = static_cast<int64_t>(i);
+    const RunResult back = from_verdicts_json(to_verdicts_json(run), "x.json");
+    ASSERT_EQ(back.findings.size(), count);
+    for (size_t i = 0; i < count; ++i) ASSERT_EQ(back.findings[i].metrics.worst, static_cast<int64_t>(i));
+  }
+}
+
 TEST(VerdictsJson, KeepsExplanations) {
   const RunResult run = explained_run();
   const std::string text = to_verdicts_json(run);

@@ -38,13 +38,13 @@ class Queue {
   void finish() {
     std::unique_lock lock(mutex_);
     for (auto& state : states_)
-      if (state == State::waits) state = State::reported;
+      if (state == State::waits) state = State::never;
     report(lock);
     if (error_) std::rethrow_exception(error_);
   }
 
  private:
-  enum class State { waits, runs, done, reported };
+  enum class State { waits, runs, done, never };
 
   void note(std::exception_ptr error) {
     if (error && !error_) error_ = error;
@@ -70,7 +70,7 @@ class Queue {
     if (reporting_) return;
     reporting_ = true;
     for (; told_ < states_.size() && states_[told_] >= State::done; ++told_) {
-      if (states_[told_] == State::reported) continue;
+      if (states_[told_] == State::never) continue;
       lock.unlock();
       std::exception_ptr error;
       try {
