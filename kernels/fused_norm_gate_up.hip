@@ -8,15 +8,15 @@ namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 struct StoreActivation {
-  __device__ static float early(const GemvArgs&) { return 0; }
-  template <class Value>
-  __device__ static void run(const GemvArgs& a, const GemvRows& rows, float, const Value& value) {
-    const GemvShare share = gemv_share(a, 0);
-    rows.each(share, [&](int r) {
+  static constexpr bool kApart = false;
+  __device__ static float early(const GemvArgs&, const GemvShare&) { return 0; }
+  template <class Rows, class Value>
+  __device__ static void run(const GemvArgs& a, const Rows& rows, float, const Value& value) {
+    rows.each(0, [&](int64_t row, int r) {
       const float gate = value(0, r), up = value(1, r);
-      if (a.m[0].y) a.m[0].y[share.first + r] = gate;
-      if (a.m[1].y) a.m[1].y[share.first + r] = up;
-      a.out[share.first + r] = gate / (1.0f + expf(-gate)) * up;
+      if (a.m[0].y) a.m[0].y[row] = gate;
+      if (a.m[1].y) a.m[1].y[row] = up;
+      a.out[row] = gate / (1.0f + expf(-gate)) * up;
     });
   }
 };
@@ -39,7 +39,7 @@ NormGateUpRan norm_gate_up(hipStream_t stream, const float* x, const float* norm
   const Projection both[] = {{gate, gate_out}, {up, up_out}};
   if (unit == Unit::mfma && gemv_parts::takes(both, {x, norm_weight, norm_out})) {
     return gemv_parts::with_lanes(both, [&]<class A, class B>() -> NormGateUpRan {
-      gemv_parts::Plan p = gemv_parts::plan<A, B>(kOp, both, x, norm_weight, false);
+      gemv_parts::Plan p = gemv_parts::plan<A, B, StoreActivation>(kOp, both, x, norm_weight);
       p.args.common.eps = eps;
       p.args.common.norm_out = norm_out;
       p.args.common.out = act_out;

@@ -6,14 +6,14 @@ namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 struct StoreProducts {
-  __device__ static float early(const GemvArgs&) { return 0; }
-  template <class Value>
-  __device__ static void run(const GemvArgs& a, const GemvRows& rows, float, const Value& value) {
+  static constexpr bool kApart = true;
+  __device__ static float early(const GemvArgs&, const GemvShare&) { return 0; }
+  template <class Rows, class Value>
+  __device__ static void run(const GemvArgs& a, const Rows& rows, float, const Value& value) {
     GRETA_UNROLL  // an index known to the compiler keeps the arguments out of memory
         for (int i = 0; i < kGemvMatrices; ++i) {
       if (i >= a.count) break;
-      const GemvShare share = gemv_share(a, i);
-      rows.each(share, [&](int r) { a.m[i].y[share.first + r] = value(i, r); });
+      rows.each(i, [&](int64_t row, int r) { a.m[i].y[row] = value(i, r); });
     }
   }
 };
@@ -36,7 +36,7 @@ NormProductsRan norm_products(hipStream_t stream, const float* x, const float* n
   }
   if (unit == Unit::mfma && gemv_parts::takes(projections, {x, norm_weight, norm_out})) {
     return gemv_parts::with_lanes(projections, [&]<class A, class B>() -> NormProductsRan {
-      gemv_parts::Plan p = gemv_parts::plan<A, B>(kOp, projections, x, norm_weight, true);
+      gemv_parts::Plan p = gemv_parts::plan<A, B, StoreProducts>(kOp, projections, x, norm_weight);
       p.args.common.eps = eps;
       p.args.common.norm_out = norm_out;
       gemv_parts::launch<A, B, StoreProducts, 3, true>(stream, p, 1);

@@ -6,19 +6,17 @@ namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 struct StoreSum {
-  __device__ static float early(const GemvArgs& a) {
-    const GemvShare share = gemv_share(a, 0);
+  static constexpr bool kApart = false;
+  __device__ static float early(const GemvArgs& a, const GemvShare& share) {
     const int r = static_cast<int>(threadIdx.x);
     return r < share.rows ? a.residual[share.first + r] : 0.0f;
   }
-  template <class Value>
-  __device__ static void run(const GemvArgs& a, const GemvRows& rows, float early, const Value& value) {
-    const GemvShare share = gemv_share(a, 0);
-    rows.each(share, [&](int r) {
+  template <class Rows, class Value>
+  __device__ static void run(const GemvArgs& a, const Rows& rows, float early, const Value& value) {
+    rows.each(0, [&](int64_t row, int r) {
       const float product = value(0, r);
-      if (a.m[0].y) a.m[0].y[share.first + r] = product;
-      a.out[share.first + r] =
-          (r == static_cast<int>(threadIdx.x) ? early : a.residual[share.first + r]) + product;
+      if (a.m[0].y) a.m[0].y[row] = product;
+      a.out[row] = (r == static_cast<int>(threadIdx.x) ? early : a.residual[row]) + product;
     });
   }
 };
@@ -34,7 +32,7 @@ ProductAddRan product_add(hipStream_t stream, const Weight& w, const float* x, c
   if (unit == Unit::mfma && gemv_parts::takes({&projection, 1}, {x})) {
     return gemv_parts::with_lanes({&projection, 1}, [&]<class A, class B>() -> ProductAddRan {
       if constexpr (std::is_same_v<A, B>) {
-        gemv_parts::Plan p = gemv_parts::plan<A, A>(kOp, {&projection, 1}, x, nullptr, false);
+        gemv_parts::Plan p = gemv_parts::plan<A, A, StoreSum>(kOp, {&projection, 1}, x, nullptr);
         p.args.common.residual = residual;
         p.args.common.out = out;
         gemv_parts::launch<A, A, StoreSum, 1, false>(stream, p, 1);

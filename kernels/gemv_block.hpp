@@ -21,12 +21,10 @@ inline constexpr int kGemvMatrices = 3;
 
 struct GemvArgs {
   GemvMatrix m[kGemvMatrices];
-  int64_t each[kGemvMatrices] = {};  // rows of every block
-  int rest[kGemvMatrices] = {};      // and one more of the first `rest` blocks
-  // Where units_each or units_rest is not 0: instead of rows, units of 16 rows of all matrices one after
-  // another; those ahead of each matrix and of the end.
-  int64_t units_each = 0, units_before[kGemvMatrices + 1] = {};
-  int units_rest = 0;
+  int each[kGemvMatrices] = {};  // rows of every block
+  int rest[kGemvMatrices] = {};  // and one more of the first `rest` blocks
+  // Or units of 16 rows of all matrices one after another; those ahead of each matrix and of the end.
+  int units_each = 0, units_rest = 0, units_before[kGemvMatrices + 1] = {};
   int count = 0;
   unsigned second = 0;  // bit i: matrix i is for the second lane
   int K = 0;
@@ -40,24 +38,24 @@ struct GemvArgs {
   float* out = nullptr;
 };
 
-// The rows of matrix i that are this block's.
+// The rows of matrix i that are this block's, kUnits: by units; all matrices together have at most 2^30.
 struct GemvShare {
   int64_t first;
   int rows;
 };
+template <bool kUnits>
 __device__ __forceinline__ GemvShare gemv_share(const GemvArgs& a, int i) {
   const int block = static_cast<int>(blockIdx.x);
-  if (a.units_each + a.units_rest > 0) {
-    const int64_t begin = block * a.units_each + (block < a.units_rest ? block : a.units_rest);
-    const int64_t end = begin + a.units_each + (block < a.units_rest);
-    const int64_t low = (begin > a.units_before[i] ? begin - a.units_before[i] : 0) * 16;
-    const int64_t high = (end > a.units_before[i] ? end - a.units_before[i] : 0) * 16;
-    const int64_t first = low < a.m[i].rows ? low : a.m[i].rows,
-                  last = high < a.m[i].rows ? high : a.m[i].rows;
-    return {first, static_cast<int>(last - first)};
+  if constexpr (kUnits) {
+    const int begin = block * a.units_each + (block < a.units_rest ? block : a.units_rest);
+    const int end = begin + a.units_each + (block < a.units_rest);
+    const int before = a.units_before[i], rows = static_cast<int>(a.m[i].rows);
+    const int low = (begin > before ? begin - before : 0) * 16, high = (end > before ? end - before : 0) * 16;
+    const int first = low < rows ? low : rows, last = high < rows ? high : rows;
+    return {first, last - first};
   }
   const bool more = block < a.rest[i];
-  return {block * a.each[i] + (more ? block : a.rest[i]), static_cast<int>(a.each[i]) + more};
+  return {block * a.each[i] + (more ? block : a.rest[i]), a.each[i] + more};
 }
 
 namespace gemv {
@@ -180,27 +178,33 @@ __device__ __forceinline__ bool stage(const GemvArgs& a, const float* x, int64_t
 
 inline constexpr int kGemvAllRows = 1 << 30;
 
-// Rows of a share, and the threads that go through them.
+// The block's rows from … to - 1 of each matrix, and the threads that go through them. share(i): its rows of
+// matrix i.
+template <class Share>
 struct GemvRows {
+  Share share;
   int from, to, threads;
 
-  // f(row) for those of this thread.
+  // f(row of matrix i, the block's row) for those of this thread.
   template <class F>
-  __device__ __forceinline__ void each(const GemvShare& share, const F& f) const {
-    const int end = share.rows < to ? share.rows : to;
+  __device__ __forceinline__ void each(int i, const F& f) const {
+    const GemvShare own = share(i);
+    const int end = own.rows < to ? own.rows : to;
     GRETA_NO_UNROLL
-    for (int r = from + static_cast<int>(threadIdx.x); r < end; r += threads) f(r);
+    for (int r = from + static_cast<int>(threadIdx.x); r < end; r += threads) f(own.first + r, r);
   }
 };
+template <class Share>
+GemvRows(Share, int, int, int) -> GemvRows<Share>;
 
 // The epilogue of one product.
 struct StoreRow {
-  __device__ static float early(const GemvArgs&) { return 0; }
-  template <class Value>
-  __device__ static void run(const GemvArgs& a, const GemvRows& rows, float, const Value& value) {
-    const GemvShare share = gemv_share(a, 0);
-    float* y = a.m[0].y + blockIdx.y * a.m[0].rows + share.first;
-    rows.each(share, [&](int r) { y[r] = value(0, r); });
+  static constexpr bool kApart = false;
+  __device__ static float early(const GemvArgs&, const GemvShare&) { return 0; }
+  template <class Rows, class Value>
+  __device__ static void run(const GemvArgs& a, const Rows& rows, float, const Value& value) {
+    float* y = a.m[0].y + blockIdx.y * a.m[0].rows;
+    rows.each(0, [&](int64_t row, int r) { y[row] = value(0, r); });
   }
 };
 
@@ -239,7 +243,7 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
   int units = 0;
   GRETA_UNROLL
   for (int i = 0; i < kMatrices; ++i) {
-    if (i < a.count) units += (gemv_share(a, i).rows + kRows - 1) / kRows;
+    if (i < a.count) units += (gemv_share<false>(a, i).rows + kRows - 1) / kRows;
   }
   const int units_a_round = kTeams >> a.log2_splits, split = team & (a.splits - 1);
   const int team_unit = team >> a.log2_splits;
@@ -259,7 +263,7 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
     GRETA_UNROLL
     for (int i = 0; i < kMatrices; ++i) {
       if (i < a.count) {
-        const GemvShare share = gemv_share(a, i);
+        const GemvShare share = gemv_share<false>(a, i);
         const int first = unit * kRows;
         if (unit >= 0 && first < share.rows) {
           u.rows = share.rows - first < kRows ? share.rows - first : kRows;
@@ -389,10 +393,12 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
     copy_first();
   }
   __syncthreads();
-  Epilogue::run(a, {0, kGemvAllRows, kTeams * kTeam}, Epilogue::early(a), [&](int i, int row) {
+  const auto share = [&](int i) { return gemv_share<false>(a, i); };
+  const GemvRows all{share, 0, kGemvAllRows, kTeams * kTeam};
+  Epilogue::run(a, all, Epilogue::early(a, share(0)), [&](int i, int row) {
     GRETA_UNROLL
     for (int j = 0; j < kMatrices; ++j) {
-      if (j < i) row += gemv_share(a, j).rows;
+      if (j < i) row += gemv_share<false>(a, j).rows;
     }
     const float* part = sums + row * a.splits;
     if (a.splits == 1) return part[0];

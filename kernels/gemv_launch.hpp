@@ -87,6 +87,7 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
     rows += projection.w.rows;
     types += (types.empty() ? "" : "+") + std::string(packing(projection.w.type).name);
   }
+  require(rows <= (1 << 30), op, "more than 2^30 rows");
   // One block a multiprocessor; more where a block could not keep the sums of all its rows.
   const int64_t blocks = std::max<int64_t>(std::min<int64_t>(kBlocks * device_processors(), rows),
                                            ceil_div(rows, kGemvLocalRows - kGemvMatrices));
@@ -96,7 +97,7 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
     const Weight& w = projections[i].w;
     a.m[i] = {static_cast<const uint8_t*>(w.data), w.rows, row_bytes(w.type, w.columns), w.type,
               projections[i].y};
-    a.each[i] = w.rows / blocks;
+    a.each[i] = static_cast<int>(w.rows / blocks);
     a.rest[i] = static_cast<int>(w.rows % blocks);
     local += ceil_div(w.rows, blocks);
     units += ceil_div(ceil_div(w.rows, blocks), kRows);

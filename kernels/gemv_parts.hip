@@ -20,7 +20,7 @@ Attested matmul_mfma_gemv_wide(hipStream_t stream, const Weight& w, const float*
   return gemv_parts::with_lanes({&projection, 1}, [&]<class A, class B>() -> Attested {
     if constexpr (std::is_same_v<A, B>) {
       gemv_parts::Plan p =
-          gemv_parts::plan<A, A>("matmul_mfma_gemv_wide", {&projection, 1}, x, nullptr, false);
+          gemv_parts::plan<A, A, StoreRow>("matmul_mfma_gemv_wide", {&projection, 1}, x, nullptr);
       for (int64_t s = 0; s < rows; s += kRowsOfX) {
         p.args.common.x = x + s * w.columns;
         p.args.common.m[0].y = y + s * w.rows;

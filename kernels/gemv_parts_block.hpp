@@ -3,15 +3,19 @@
 // gemv_parts_ and fused_ files.
 //
 // A wave's work is a tile: 16 rows of a matrix and a block of 256 columns. A stage is a tile for every wave:
-// the columns are cut into chunks of at most as many blocks as there are waves (less two, that fill, where
-// there are several chunks), and where K has fewer, several units of 16 rows lie side by side. Chunk by chunk
-// a wave makes its block of x into integers, keeps them in registers, and goes through the rows. A block with
-// many rows takes them in rounds, so that the waves' sums have room.
+// the columns are cut into chunks of at most as many blocks as there are waves (less one, that fills, where
+// there are several chunks), and where K has fewer, several units of 16 rows lie one below the other. Chunk
+// by chunk a wave makes its block of x into integers, keeps them in registers, and goes through the rows. A
+// block with many rows takes them in rounds, so that the waves' sums have room.
 //
-// Where the machine can copy in bulk (hip/bulk_stages.hpp) the waves fill the stages in turn, the first
-// before the kernel ahead in the stream has ended (dependent_launch.hpp), the others when x is there: what is
-// asked for later waits behind them. Elsewhere each wave copies its own tiles. The waves meet for the norm
-// and at the end of a round.
+// Where the machine can copy in bulk (hip/bulk_stages.hpp) the last wave fills the stages that there is room
+// for, one of them before the kernel ahead in the stream has ended (dependent_launch.hpp), the others when x
+// is asked for: what is asked for later waits behind them. Those after them are its as well if it has no
+// tile; else the waves take turns. Elsewhere each wave copies its own tiles. The waves meet when x is asked
+// for, for the norm and at the end of a round.
+//
+// What a launch costs beside its bytes is what one wave does after another before the first byte is asked for
+// and after the last: few instructions there are worth more than in the middle.
 #pragma once
 
 #include <type_traits>
@@ -71,9 +75,10 @@ __device__ __forceinline__ PartsRowSum sum_of_row(const PartsMap& map, const flo
 
 }  // namespace gemv
 
-// A: the lane of most matrices; B: of those in `second`. Epilogue::early(args): what a thread's first row
-// wants from memory, asked for when x is; Epilogue::run(args, rows, early, value), value(i, r): the product
-// of this block's row r of matrix i.
+// A: the lane of most matrices; B: of those in `second`. Epilogue::kApart: each matrix's rows are taken by
+// themselves, so that the units of all can be shared out together; early(args, share): what a thread's first
+// row of the first matrix wants from memory, asked for when x is; run(args, rows, early, value), value(i, r):
+// the product of this block's row r of matrix i.
 template <class A, class B, class Epilogue, int kMatrices, bool kNorm, int kWaves>
 __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(PartsArgs args) {
   const GemvArgs& a = args.common;
@@ -86,22 +91,21 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   const int across = args.each + (args.more > 0), group = team * args.across_inverse >> 16,
             column = team - group * across;
   GRETA_SHARED(PartsShare, shares, kMatrices);
-  const PartsOrder<A, B, kMatrices> order{args, shares};
+  const PartsOrder<A, B, kMatrices, Epilogue::kApart> order{args, shares};
 #if defined(GRETA_HIP_NVIDIA)
   GRETA_SHARED(uint64_t, bars, 2 * kMostBulkStages);
-  gemv::PartsFiller<A, B, kMatrices, kWaves> filler(order, words, bars, team, across);
-  if (team == 0) order.begin();
-  if (team == kWaves - 1) BulkStages::begin(bars, args.stages, kWaves);
-  __syncthreads();
-  BulkStages stages(bars, args.stages);
-  // Stages done; whose turn it is to fill one; what is this wave's to fill when x is there.
-  int done = 0, turn = args.stages;
-  const bool fills_at_once = args.whole ? team < args.early : filler.fills(0);
-  int early = args.whole ? !fills_at_once && team < args.stages : fills_at_once ? args.stages - 1 : 0;
+  const bool last = team == kWaves - 1;
+  const bool in_turns = ((kWaves - 1) * args.across_inverse >> 16) < args.groups,
+             fills_all = last && !in_turns;
+  if (last) {
+    order.begin();
+    BulkStages::begin(bars, kWaves);
+    wave_sync();
+    order.fill(0, words, bars);
+  }
   float* const all_sums = reinterpret_cast<float*>(words + args.stages * args.stage_words);
 #else
   if (team == 0) order.begin();
-  __syncthreads();
   uint4* const own_words = words + team * parts_own_words<A, B>();
   float* const all_sums = reinterpret_cast<float*>(words + kWaves * parts_own_words<A, B>());
 #endif
@@ -119,27 +123,30 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   if (kNorm && works) load_block(a.norm_weight, column, first_weights);
   const float* x = a.x + blockIdx.y * static_cast<int64_t>(a.K);
   float4 next_x[2] = {};
-  float early_value = 0;
-  const auto ask_for_x = [&] {
-    wait_for_predecessor();
-    if (works) load_block(x, column, next_x);
-    early_value = Epilogue::early(a);
-  };
-#if defined(GRETA_HIP_NVIDIA)
-  // Who does not fill at once finds its first stage while x is on its way.
-  GRETA_NO_UNROLL
-  for (int turn = 0; turn < 2; ++turn) {
-    if (fills_at_once == (turn == 0)) filler.begin();
-    if (turn > 0) break;
-    if (fills_at_once) filler.fill();
-    ask_for_x();
+  // A row's sums are read four at a time: those of no wave are zero.
+  const int round_sums = args.sum_rows * args.sum_pitch, fours = (across + 3) / 4;
+  if (across % 4 != 0) {
+    const int threads = kWaves * wave_size(), all = (args.rounds > 1 ? 2 : 1) * round_sums;
+    for (int i = static_cast<int>(threadIdx.x); i < all; i += threads) all_sums[i] = 0;
   }
-#else
-  ask_for_x();
+  wait_for_predecessor();
+  if (works) load_block(x, column, next_x);
+  __syncthreads();
+  const float early_value = Epilogue::early(a, order.share(0));
+#if defined(GRETA_HIP_NVIDIA)
+  BulkStages stages(bars, args.stages);
+  if (last) {
+    GRETA_NO_UNROLL
+    for (int stage = 1; stage < args.stages; ++stage) order.fill(stage, words, bars);
+  }
+  int stage = 0;
 #endif
   float scale = 1;
-  const auto norm = [&](float4& v, const float4& w) {
-    v = make_float4(v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w);
+  const auto norm = [&](float4(&v)[2], const float4(&w)[2]) {
+    GRETA_UNROLL
+    for (int j = 0; j < 2; ++j)
+      v[j] = make_float4(v[j].x * scale * w[j].x, v[j].y * scale * w[j].y, v[j].z * scale * w[j].z,
+                         v[j].w * scale * w[j].w);
   };
   if constexpr (kNorm) {
     const int blocks = a.K / kPartsBlock;
@@ -164,114 +171,135 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
       for (int b = team; b < blocks; b += kWaves) {
         float4 v[2] = {}, w[2] = {};
         load_block(x, b, v), load_block(a.norm_weight, b, w);
+        norm(v, w);
         GRETA_UNROLL
-        for (int j = 0; j < 2; ++j) {
-          if (j >= lane_slots) break;
-          norm(v[j], w[j]);
-          reinterpret_cast<float4*>(a.norm_out)[slot_of(b, j)] = v[j];
-        }
+        for (int j = 0; j < 2; ++j)
+          if (j < lane_slots) reinterpret_cast<float4*>(a.norm_out)[slot_of(b, j)] = v[j];
       }
     }
+    norm(next_x, first_weights);
   }
 
   const PartsMap map;
   gemv::BlockOfX of_x{};
-  PartsStages<A, B, kMatrices> at(order, group * kPartsRows);
+  const int stage_rows = 1 << args.log_rows, above = group * kPartsRows;  // a stage's; above the wave's
   for (int round = 0; round < args.rounds; ++round) {
     // Two rounds' sums: the waves that write the next ones need not wait for those that read these.
-    float* const sums = all_sums + (round & 1) * kWaves * args.sum_rows;
+    float* const sums = all_sums + (round & 1) * round_sums;
     for (int chunk = 0; chunk < args.chunks; ++chunk) {
-      const int first = order.first_block(chunk);
       const bool mine = works && column < order.blocks(chunk);
       const bool fresh = round == 0 || args.chunks > 1;
       if (mine && fresh) {
-        float4 v[2] = {next_x[0], next_x[1]};
-        if (kNorm && (round > 0 || chunk > 0)) load_block(x, first + column, v);
-        if (!kNorm && args.chunks > 1) {
-          const int next = chunk + 1 == args.chunks ? 0 : chunk + 1;
-          if (column < order.blocks(next)) load_block(x, order.first_block(next) + column, next_x);
-        }
-        if constexpr (kNorm) {
-          float4 w[2] = {first_weights[0], first_weights[1]};
-          if (round > 0 || chunk > 0) load_block(a.norm_weight, first + column, w);
-          GRETA_UNROLL
-          for (int j = 0; j < 2; ++j) norm(v[j], w[j]);
+        const float4 v[2] = {next_x[0], next_x[1]};
+        const int next = chunk + 1 == args.chunks ? 0 : chunk + 1;
+        if (args.chunks > 1 && column < order.blocks(next)) {
+          load_block(x, order.first_block(next) + column, next_x);
+          if constexpr (kNorm) {
+            float4 w[2] = {};
+            load_block(a.norm_weight, order.first_block(next) + column, w);
+            norm(next_x, w);
+          }
         }
         gemv::make_integers<A::kMinima || B::kMinima>(map, v, slots, of_x);
       }
       bool loaded = !fresh && !order.kTwoLanes, loaded_second = false;
-      for (at.begin(round, chunk); at.valid();) {
-#if defined(GRETA_HIP_NVIDIA)
-        // At first what is still empty, later the slot of the stage before the last: by now every wave is
-        // likely to have left it.
-        if (early > 0 || (done >= 2 && filler.fills(turn))) filler.fill();
-        if (early-- > 0) continue;
-        if (++done > 2) turn = turn + 1 == kWaves ? 0 : turn + 1;
-#endif
-        const bool second = at.second();
+      int place = above;  // of the wave's rows among the round's sums
+      GRETA_NO_UNROLL
+      for (int matrix = 0; matrix < kMatrices; ++matrix) {
+        const int rows = order.rows(matrix, round);
+        if (kMatrices > 1 && rows == 0) continue;
+        const bool second = order.second(matrix);
         if (mine && (!loaded || second != loaded_second))
           second ? B::load_x(map, slots, of_x.parts) : A::load_x(map, slots, of_x.parts);
         loaded = true, loaded_second = second;
 #if defined(GRETA_HIP_NVIDIA)
-        stages.wait_full();
-#endif
-        if (mine && at.left > 0) {
-          float sum[kMostRowsOfC] = {};
-          const auto add = [&]<class Lane>() {
-#if defined(GRETA_HIP_NVIDIA)
-            const int pitch = order.pitch(second), byte = order.beyond(chunk, second) + column * Lane::kBytes;
-            const uint4* const tile = words + stages.slot() * args.stage_words + order.moved(at.matrix) +
-                                      group * kPartsRows * pitch;
+        const int pitch = order.pitch(second), at_tile = order.moved(matrix, chunk) + above * pitch;
 #else
-            const int pitch = Lane::Tile::kWords;
-            const uint8_t* const begin = at.row + column * Lane::kBytes;
-            const int byte = static_cast<int>(reinterpret_cast<uintptr_t>(begin) & 15);
-            const uint4* const tile = own_words;
-            AsyncCopies copies;
-            wave_sync();  // all have read the last tile
-            for (int word = lane; word < kPartsRows * pitch; word += wave_size()) {
-              const int row = word / pitch, at_byte = word % pitch * 16;
-              const bool wanted = row < at.left && at_byte < byte + Lane::kBytes;
-              const uint8_t* const from = begin - byte + static_cast<uint64_t>(row) * at.row_bytes + at_byte;
-              copies.copy16(own_words + word, wanted ? from : begin - byte, wanted ? 16 : 0);
-            }
-            copies.commit();
-            copies.wait<0>();
-            wave_sync();
+        const PartsShare share = order.shares[matrix];
+        const uint8_t* row = share.begin +
+                             static_cast<uint64_t>(round * args.round_rows + above) * share.row_bytes +
+                             order.bytes(order.first_block(chunk), second);
 #endif
-            Lane::multiply(map, tile, pitch, byte, of_x.parts, of_x.sums, sum);
-          };
-          if (second) {
-            add.template operator()<B>();
-          } else {
-            add.template operator()<A>();
-          }
-          const PartsRowSum own = gemv::sum_of_row(map, sum);
-          if (own.mine && own.row < at.left) {
-            float& total = sums[team * args.sum_rows + at.place + own.row];
-            total = chunk == 0 ? own.sum * of_x.back : total + own.sum * of_x.back;
-          }
-        }
+        int left = rows - above;  // from the wave's first on
+        GRETA_NO_UNROLL
+        for (; left > -above; left -= stage_rows, place += stage_rows) {
 #if defined(GRETA_HIP_NVIDIA)
-        stages.release();
-        stages.next();
+          // The slot of a stage that by now every wave is likely to have left, if enough others are on their
+          // way.
+          const int before = stage - (args.stages > 3 ? 2 : 1);
+          if (in_turns && before >= 0 && before % kWaves == team)
+            order.fill(before + args.stages, words, bars);
+          if (!fills_all) stages.wait_full();
 #endif
-        at.next();
+          if (mine && left > 0) {
+            float sum[kMostRowsOfC] = {};
+            const auto add = [&]<class Lane>() {
+#if defined(GRETA_HIP_NVIDIA)
+              const int byte = order.beyond(chunk, second) + column * Lane::kBytes;
+              const uint4* const tile = words + stages.slot() * args.stage_words + at_tile;
+#else
+              const int pitch = Lane::Tile::kWords;
+              const uint8_t* const begin = row + column * Lane::kBytes;
+              const int byte = static_cast<int>(reinterpret_cast<uintptr_t>(begin) & 15);
+              const uint4* const tile = own_words;
+              AsyncCopies copies;
+              wave_sync();  // all have read the last tile
+              for (int word = lane; word < kPartsRows * pitch; word += wave_size()) {
+                const int r = word / pitch, at_byte = word % pitch * 16;
+                const bool wanted = r < left && at_byte < byte + Lane::kBytes;
+                const uint8_t* const from =
+                    begin - byte + static_cast<uint64_t>(r) * share.row_bytes + at_byte;
+                copies.copy16(own_words + word, wanted ? from : begin - byte, wanted ? 16 : 0);
+              }
+              copies.commit();
+              copies.wait<0>();
+              wave_sync();
+#endif
+              Lane::multiply(map, tile, pitch, byte, of_x.parts, of_x.sums, sum);
+            };
+            if (second) {
+              add.template operator()<B>();
+            } else {
+              add.template operator()<A>();
+            }
+            const PartsRowSum own = gemv::sum_of_row(map, sum);
+            if (own.mine && own.row < left) {
+              float& total = sums[(place + own.row) * args.sum_pitch + column];
+              total = chunk == 0 ? own.sum * of_x.back : total + own.sum * of_x.back;
+            }
+          }
+#if defined(GRETA_HIP_NVIDIA)
+          stages.release();
+          if (fills_all) order.fill(stage + args.stages, words, bars);  // it has nothing else to wait for
+          stages.next();
+          ++stage;
+#else
+          row += static_cast<uint64_t>(share.row_bytes) << args.log_rows;
+#endif
+        }
+        place += left + above;  // to the rows' end
       }
     }
     __syncthreads();
     const int from = round * args.round_rows;
-    Epilogue::run(a, {from, from + args.round_rows, kWaves * wave_size()}, early_value, [&](int i, int row) {
+    const auto share = [&](int i) { return order.share(i); };
+    const GemvRows rows{share, from, from + args.round_rows, kWaves * wave_size()};
+    Epilogue::run(a, rows, early_value, [&](int i, int row) {
       int place = row - from;
-      const float* own = sums + (place / kPartsRows & (args.groups - 1)) * across * args.sum_rows;
       GRETA_UNROLL
       for (int j = 0; j < kMatrices; ++j) {
         if (j < i) place += order.rows(j, round);
       }
-      float sum = own[place];
+      const float4* const own = reinterpret_cast<const float4*>(sums + place * args.sum_pitch);
+      float4 of_waves[kWaves / 4];  // all asked for before the first is used
       GRETA_UNROLL
-      for (int wave = 1; wave < kWaves; ++wave)
-        if (wave < across) sum += own[wave * args.sum_rows + place];
+      for (int four = 0; four < kWaves / 4; ++four) of_waves[four] = own[four < fours ? four : 0];
+      float sum = 0;
+      GRETA_UNROLL
+      for (int four = 0; four < kWaves / 4; ++four) {
+        const float4& v = of_waves[four];
+        if (four < fours) sum += (v.x + v.y) + (v.z + v.w);
+      }
       return sum;
     });
   }

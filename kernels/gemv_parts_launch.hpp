@@ -12,8 +12,8 @@ inline constexpr int kPartsWaves = 16, kPartsShared = 225 * 1024;
 #else  // elsewhere 64 KB
 inline constexpr int kPartsWaves = 4, kPartsShared = 63 * 1024;
 #endif
-inline constexpr int kPartsColumns = kBulkStages ? kPartsWaves - 2 : kPartsWaves;  // of several chunks
-inline constexpr int kPartsStages = 4;                                             // at most
+inline constexpr int kPartsColumns = kBulkStages ? kPartsWaves - 1 : kPartsWaves;  // of several chunks
+inline constexpr int kPartsStages = kMostBulkStages;                               // at most
 inline constexpr int kPartsRoundRows = 256;                                        // of all matrices, about
 
 namespace gemv_parts {
@@ -32,12 +32,15 @@ inline bool takes(std::span<const Projection> projections, std::initializer_list
   return true;
 }
 
-// Words from one row of a stage to the next: where rows are copied one by one an odd number, so that
-// neighbours begin in other banks. They may begin within a word, and a shift reads a word behind them.
+// Words from one row of a stage to the next: as in memory but for multiples of 8, so that copies keep their
+// places within 128 bytes (PartsOrder::moved). Rows of a chunk may begin within a word, and a shift reads a
+// word behind them; where too many rows would begin in the same banks for that, an odd number.
 template <class Lane>
-int pitch(int blocks, bool whole) {
-  const int bytes = blocks * Lane::kBytes;
-  return whole ? bytes / 16 : (bytes + (Lane::Tile::kSkewed ? 15 + 4 : 0) + 15) / 16 | 1;
+int pitch(int columns, int blocks) {
+  const int row = static_cast<int>(row_bytes(Lane::kType, columns) / 16);
+  if (blocks * kPartsBlock == columns) return row;
+  const int least = (blocks * Lane::kBytes + (Lane::Tile::kSkewed ? 15 + 4 : 0) + 15) / 16;
+  return Lane::Tile::kSkewed && row % 4 == 0 ? least | 1 : least + ((row - least) & 7);
 }
 
 struct Plan {
@@ -47,11 +50,9 @@ struct Plan {
   std::string name, contract, norm_contract;
 };
 
-// `op`: the kernel's name without its types and numbers. apart: the epilogue takes each matrix's rows by
-// themselves, so that the units of all can be shared out together.
-template <class A, class B>
-Plan plan(const char* op, std::span<const Projection> projections, const float* x, const float* norm_weight,
-          bool apart) {
+// `op`: the kernel's name without its types and numbers.
+template <class A, class B, class Epilogue>
+Plan plan(const char* op, std::span<const Projection> projections, const float* x, const float* norm_weight) {
   Plan p;
   GemvArgs& a = p.args.common;
   a.count = static_cast<int>(projections.size());
@@ -75,6 +76,7 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   while (p.args.groups * 2 * across <= kPartsWaves) p.args.groups *= 2, ++p.args.log_rows;
   const int stage_rows = kPartsRows * p.args.groups;
 
+  require(rows <= (1 << 30), op, "more than 2^30 rows");
   const int64_t blocks = std::min<int64_t>(device_processors(), rows);
   p.blocks = grid_for(blocks, 1, op);
   int64_t most = 0, units = 0;  // rows of a matrix in a block, units of all
@@ -82,33 +84,31 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
     const Weight& w = projections[i].w;
     a.m[i] = {static_cast<const uint8_t*>(w.data), w.rows, row_bytes(w.type, w.columns), w.type,
               projections[i].y};
-    a.each[i] = w.rows / blocks;
+    a.each[i] = static_cast<int>(w.rows / blocks);
     a.rest[i] = static_cast<int>(w.rows % blocks);
-    a.units_before[i] = units;
+    a.units_before[i] = static_cast<int>(units);
     units += ceil_div(w.rows, kPartsRows);
     most = std::max(most, ceil_div(w.rows, blocks));
     if (!std::is_same_v<A, B> && w.type != projections[0].w.type) a.second |= 1u << i;
   }
-  if (apart && a.count > 1) {
-    a.units_before[a.count] = units;
-    a.units_each = units / blocks, a.units_rest = static_cast<int>(units % blocks);
+  if (Epilogue::kApart) {
+    a.units_before[a.count] = static_cast<int>(units);
+    a.units_each = static_cast<int>(units / blocks), a.units_rest = static_cast<int>(units % blocks);
     most = ceil_div(units, blocks) * kPartsRows;
   }
-  require(most <= (1 << 30), op, "more than 2^30 rows a block");
   p.args.round_rows = std::max(kPartsRoundRows / a.count / stage_rows, 1) * stage_rows;
   p.args.rounds = static_cast<int>(ceil_div(most, p.args.round_rows));
-  p.args.early = ceil_div(rows, blocks) > 4 * stage_rows ? 2 : 1;
   p.args.sum_rows = a.count * static_cast<int>(std::min<int64_t>(p.args.round_rows, most));
+  p.args.sum_pitch = 4 * (ceil_div(across, 4) | 1);  // odd, so that neighbours begin in other banks
 
   p.args.whole = p.args.chunks == 1;
-  const int lanes_pitch[2] = {gemv_parts::pitch<A>(across, p.args.whole),
-                              gemv_parts::pitch<B>(across, p.args.whole)};
+  const int lanes_pitch[2] = {gemv_parts::pitch<A>(a.K, across), gemv_parts::pitch<B>(a.K, across)};
   std::copy_n(lanes_pitch, 2, p.args.pitch);
   // They begin at multiples of 128 bytes; rows may be moved by up to 7 words, and a shift may read behind
   // them.
   p.args.stage_words = (stage_rows * std::max(lanes_pitch[0], lanes_pitch[1]) + 8 + 7) / 8 * 8;
-  const size_t sums = static_cast<size_t>(p.args.rounds > 1 ? 2 : 1) * kPartsWaves *
-                      static_cast<size_t>(p.args.sum_rows) * sizeof(float);
+  const size_t sums = static_cast<size_t>(p.args.rounds > 1 ? 2 : 1) *
+                      static_cast<size_t>(p.args.sum_rows * p.args.sum_pitch) * sizeof(float);
   const size_t beside = kPartsWaves * (kPartsSlots + parts_own_words<A, B>()) * sizeof(uint4) + sums;
   const size_t stage = kBulkStages ? static_cast<size_t>(p.args.stage_words) * sizeof(uint4) : 0;
   p.args.stages = kPartsStages;

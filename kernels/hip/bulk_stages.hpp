@@ -3,17 +3,17 @@
 // own loads and stores, which a queue of copies would hold up. Other machines have none: kBulkStages.
 //
 //   GRETA_SHARED(uint64_t, bars, 2 * kMostBulkStages);
-//   by one wave, then a barrier:   BulkStages::begin(bars, count, waves);
+//   by one wave, then wave_sync for it and a barrier for the others:   BulkStages::begin(bars, waves);
 //   BulkStages filled(bars, count), read(bars, count);
 //   the wave whose turn it is:                        each wave:
 //     filled.wait_free();                               read.wait_full();
 //     filled.expect(bytes);  one lane, then wave_sync   … reads the slot read.slot() …
 //     filled.copy(to, from, bytes); …                   read.release();
-//     filled.skip(n);  to its next turn                 read.next();
+//     filled.go_to(n); the stage n                      read.next();
 //
-// Addresses and bytes are multiples of 16. What a copy costs its wave, some 70 cycles, does not depend on its
-// length, and lanes take turns: few long ones. A long copy is faster where both
-// ends have the same place within 128 bytes.
+// A copy's bytes are read once, so they are the first that leave L2. Addresses and bytes are multiples of 16.
+// What a copy costs its wave, some 70 cycles, does not depend on its length, and lanes take turns: few long
+// ones. A long copy is faster where both ends have the same place within 128 bytes.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
-inline constexpr int kMostBulkStages = 8;
+inline constexpr int kMostBulkStages = 4;
 
 #if defined(GRETA_HIP_NVIDIA)
 
@@ -32,19 +32,24 @@ inline constexpr bool kBulkStages = true;
 class BulkStages {
  public:
   __device__ __forceinline__ BulkStages(uint64_t* bars, int count) : bars_(address(bars)), count_(count) {}
-  __device__ __forceinline__ static void begin(uint64_t* bars, int count, int waves) {
-    const BulkStages all(bars, count);
-    if (lane_id() >= count) return;
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(all.full(lane_id())));
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(all.free(lane_id())), "r"(waves));
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  // By one lane: the machine takes lanes one after another.
+  __device__ __forceinline__ static void begin(uint64_t* bars, int waves) {
+    const BulkStages all(bars, kMostBulkStages);
+    if (lane_id() != 0) return;
+    GRETA_UNROLL
+    for (int slot = 0; slot < kMostBulkStages; ++slot) {
+      asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(all.full(slot)));
+      asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(all.free(slot)), "r"(waves));
+    }
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   __device__ __forceinline__ int slot() const { return slot_; }
   __device__ __forceinline__ void next() {
     if (++slot_ == count_) slot_ = 0, parity_ ^= 1;
   }
-  __device__ __forceinline__ void skip(int stages) {
-    for (slot_ += stages; slot_ >= count_; slot_ -= count_) parity_ ^= 1;
+  __device__ __forceinline__ void go_to(int stage) {
+    const int around = count_ == 4 ? stage / 4 : count_ == 3 ? stage / 3 : stage / 2;
+    slot_ = stage - around * count_, parity_ = around & 1;
   }
   // The first time around every slot is free.
   __device__ __forceinline__ void wait_free() const { wait(free(slot_), parity_ ^ 1); }
@@ -54,10 +59,12 @@ class BulkStages {
                  : "memory");
   }
   __device__ __forceinline__ void copy(void* to, const void* from, uint32_t bytes) const {
+    // The policy that createpolicy.fractional.L2::evict_first makes of 1.0; the instruction takes its time.
+    constexpr uint64_t kOnce = 0x12f0000000000000;
     asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-            address(to)),
-        "l"(from), "r"(bytes), "r"(full(slot_))
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, "
+        "[%3], %4;" ::"r"(address(to)),
+        "l"(from), "r"(bytes), "r"(full(slot_)), "l"(kOnce)
         : "memory");
   }
   // By all lanes, when the wave has read what it wants of the slot.
