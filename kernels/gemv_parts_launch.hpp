@@ -116,10 +116,11 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
     --p.args.stages;
   p.shared_bytes = beside + static_cast<size_t>(p.args.stages) * stage;
 
-  // A lane's additions of a tile, the tree over lanes, a wave's tiles of a row, the waves. The sums of x are
-  // exact but for one rounding.
+  // A lane's additions of a tile, the tree over lanes, a wave's tiles of a row, the waves four by four. The
+  // sums of x are exact but for one rounding.
   const int wave = wave_size();
-  const int sum = std::max(A::kAdds, B::kAdds) + 2 + p.args.chunks + across;
+  const int of_waves = across == 1 ? 0 : 1 + static_cast<int>(ceil_div(across, 4));
+  const int sum = std::max(A::kAdds, B::kAdds) + 2 + (p.args.chunks - 1) + of_waves;
   p.contract = "op=matmul x=i32 w=parts acc=i32 sum=" + std::to_string(sum) + " out=f32";
   const int64_t own = ceil_div(across_all, kPartsWaves) * (kPartsBlock / wave);
   p.norm_contract =
