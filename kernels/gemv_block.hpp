@@ -194,8 +194,6 @@ struct GemvRows {
     for (int r = from + static_cast<int>(threadIdx.x); r < end; r += threads) f(own.first + r, r);
   }
 };
-template <class Share>
-GemvRows(Share, int, int, int) -> GemvRows<Share>;
 
 // The epilogue of one product.
 struct StoreRow {
@@ -394,7 +392,7 @@ __global__ void __launch_bounds__(kTeams* kTeam, kBlocks) gemv_kernel(GemvArgs a
   }
   __syncthreads();
   const auto share = [&](int i) { return gemv_share<false>(a, i); };
-  const GemvRows all{share, 0, kGemvAllRows, kTeams * kTeam};
+  const GemvRows<decltype(share)> all{share, 0, kGemvAllRows, kTeams * kTeam};
   Epilogue::run(a, all, Epilogue::early(a, share(0)), [&](int i, int row) {
     GRETA_UNROLL
     for (int j = 0; j < kMatrices; ++j) {

@@ -65,6 +65,34 @@ struct Plan {
   std::string name;
 };
 
+// Rows of all matrices, and their types' names.
+struct Matrices {
+  int64_t rows = 0;
+  std::string types;
+};
+inline Matrices all_of(const char* op, std::span<const Projection> projections) {
+  Matrices all;
+  for (const Projection& projection : projections) {
+    all.rows += projection.w.rows;
+    all.types += (all.types.empty() ? "" : "+") + std::string(packing(projection.w.type).name);
+  }
+  require(all.rows <= (1 << 30), op, "more than 2^30 rows");
+  return all;
+}
+
+// The matrices, each one's rows shared out evenly among the blocks, and who is for the second lane.
+template <class A, class B>
+void share_out(GemvArgs& a, std::span<const Projection> projections, int64_t blocks) {
+  for (int i = 0; i < a.count; ++i) {
+    const Weight& w = projections[i].w;
+    a.m[i] = {static_cast<const uint8_t*>(w.data), w.rows, row_bytes(w.type, w.columns), w.type,
+              projections[i].y};
+    a.each[i] = static_cast<int>(w.rows / blocks);
+    a.rest[i] = static_cast<int>(w.rows % blocks);
+    if (!std::is_same_v<A, B> && w.type != projections[0].w.type) a.second |= 1u << i;
+  }
+}
+
 // `op`: the kernel's name without its types and numbers.
 template <class A, class B, int kRows, int kTeams, int kBlocks>
 Plan plan(const char* op, std::span<const Projection> projections, const float* x, const float* norm_weight,
@@ -81,27 +109,16 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   static_assert(kTileStep % A::kTile == 0 && kGemvSlab % kTileStep == 0);
   a.slab = static_cast<int>(std::min<int64_t>(kGemvSlab, ceil_div(a.K, kTileStep) * kTileStep));
 
-  int64_t rows = 0;
-  std::string types;
-  for (const Projection& projection : projections) {
-    rows += projection.w.rows;
-    types += (types.empty() ? "" : "+") + std::string(packing(projection.w.type).name);
-  }
-  require(rows <= (1 << 30), op, "more than 2^30 rows");
+  const auto [rows, types] = all_of(op, projections);
   // One block a multiprocessor; more where a block could not keep the sums of all its rows.
   const int64_t blocks = std::max<int64_t>(std::min<int64_t>(kBlocks * device_processors(), rows),
                                            ceil_div(rows, kGemvLocalRows - kGemvMatrices));
   p.blocks = grid_for(blocks, 1, op);
+  share_out<A, B>(a, projections, blocks);
   int64_t local = 0, units = 0;
-  for (int i = 0; i < a.count; ++i) {
-    const Weight& w = projections[i].w;
-    a.m[i] = {static_cast<const uint8_t*>(w.data), w.rows, row_bytes(w.type, w.columns), w.type,
-              projections[i].y};
-    a.each[i] = static_cast<int>(w.rows / blocks);
-    a.rest[i] = static_cast<int>(w.rows % blocks);
-    local += ceil_div(w.rows, blocks);
-    units += ceil_div(ceil_div(w.rows, blocks), kRows);
-    if (!std::is_same_v<A, B> && w.type != projections[0].w.type) a.second |= 1u << i;
+  for (const Projection& projection : projections) {
+    local += ceil_div(projection.w.rows, blocks);
+    units += ceil_div(ceil_div(projection.w.rows, blocks), kRows);
   }
   const int64_t tiles = ceil_div(std::min<int64_t>(a.K, a.slab), A::kTile);
   while (a.splits < kGemvSplits && a.splits * 2 <= tiles && units * a.splits * 2 <= kTeams) a.splits *= 2;

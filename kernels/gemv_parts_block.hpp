@@ -283,7 +283,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
     __syncthreads();
     const int from = round * args.round_rows;
     const auto share = [&](int i) { return order.share(i); };
-    const GemvRows rows{share, from, from + args.round_rows, kWaves * wave_size()};
+    const GemvRows<decltype(share)> rows{share, from, from + args.round_rows, kWaves * wave_size()};
     Epilogue::run(a, rows, early_value, [&](int i, int row) {
       int place = row - from;
       GRETA_UNROLL

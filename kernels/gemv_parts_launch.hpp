@@ -61,12 +61,7 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   a.x = x;
   a.norm_weight = norm_weight;
 
-  int64_t rows = 0;
-  std::string types;
-  for (const Projection& projection : projections) {
-    rows += projection.w.rows;
-    types += (types.empty() ? "" : "+") + std::string(packing(projection.w.type).name);
-  }
+  const auto [rows, types] = gemv::all_of(op, projections);
   // Tiles side by side, chunk by chunk; below each other where K has few blocks.
   const int across_all = a.K / kPartsBlock;
   p.args.chunks = across_all <= kPartsWaves ? 1 : static_cast<int>(ceil_div(across_all, kPartsColumns));
@@ -76,20 +71,14 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   while (p.args.groups * 2 * across <= kPartsWaves) p.args.groups *= 2, ++p.args.log_rows;
   const int stage_rows = kPartsRows * p.args.groups;
 
-  require(rows <= (1 << 30), op, "more than 2^30 rows");
   const int64_t blocks = std::min<int64_t>(device_processors(), rows);
   p.blocks = grid_for(blocks, 1, op);
+  gemv::share_out<A, B>(a, projections, blocks);
   int64_t most = 0, units = 0;  // rows of a matrix in a block, units of all
   for (int i = 0; i < a.count; ++i) {
-    const Weight& w = projections[i].w;
-    a.m[i] = {static_cast<const uint8_t*>(w.data), w.rows, row_bytes(w.type, w.columns), w.type,
-              projections[i].y};
-    a.each[i] = static_cast<int>(w.rows / blocks);
-    a.rest[i] = static_cast<int>(w.rows % blocks);
     a.units_before[i] = static_cast<int>(units);
-    units += ceil_div(w.rows, kPartsRows);
-    most = std::max(most, ceil_div(w.rows, blocks));
-    if (!std::is_same_v<A, B> && w.type != projections[0].w.type) a.second |= 1u << i;
+    units += ceil_div(projections[i].w.rows, kPartsRows);
+    most = std::max(most, ceil_div(projections[i].w.rows, blocks));
   }
   if (Epilogue::kApart) {
     a.units_before[a.count] = static_cast<int>(units);
