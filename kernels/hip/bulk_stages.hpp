@@ -31,6 +31,7 @@ inline constexpr bool kBulkStages = true;
 #ifdef __CUDACC__
 class BulkStages {
  public:
+  // count: 2 to kMostBulkStages.
   __device__ __forceinline__ BulkStages(uint64_t* bars, int count) : bars_(address(bars)), count_(count) {}
   // By one lane: the machine takes lanes one after another.
   __device__ __forceinline__ static void begin(uint64_t* bars, int waves) {
@@ -59,7 +60,8 @@ class BulkStages {
                  : "memory");
   }
   __device__ __forceinline__ void copy(void* to, const void* from, uint32_t bytes) const {
-    // The policy that createpolicy.fractional.L2::evict_first makes of 1.0; the instruction takes its time.
+    // What createpolicy.fractional.L2::evict_first makes of 1.0, without its time; the constant is in CUTLASS
+    // (TMA::CacheHintSm90).
     constexpr uint64_t kOnce = 0x12f0000000000000;
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, "
@@ -67,7 +69,8 @@ class BulkStages {
         "l"(from), "r"(bytes), "r"(full(slot_)), "l"(kOnce)
         : "memory");
   }
-  // By all lanes, when the wave has read what it wants of the slot.
+  // By all lanes, when the slot was full and the wave has read what it wants of it: a wave that went ahead
+  // would release a slot twice, and another one's slot would be filled while it reads.
   __device__ __forceinline__ void release() const {
     wave_sync();
     if (lane_id() == 0)
