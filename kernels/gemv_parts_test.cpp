@@ -253,10 +253,12 @@ TEST(GemvParts, FusedProductsAreTheSameProducts) {
                  act.data(), Unit::mfma);
     // Two matrices share the block: other sums of slots, so these are compared within the bound elsewhere.
     ok(hipDeviceSynchronize());
-    matmul(nullptr, kParts, w, normed.data(), 1, alone.data());
-    ok(hipDeviceSynchronize());
-    const auto g = gate.read(), wanted = alone.read();
-    for (size_t i = 0; i < n; ++i) EXPECT_NEAR(g[i], wanted[i], 1e-5 * (1 + std::abs(wanted[i])));
+    for (const auto& [weight, got] : {std::pair{&w, gate.read()}, std::pair{&v, up.read()}}) {
+      matmul(nullptr, kParts, *weight, normed.data(), 1, alone.data());
+      ok(hipDeviceSynchronize());
+      const auto wanted = alone.read();
+      for (size_t i = 0; i < n; ++i) EXPECT_NEAR(got[i], wanted[i], 1e-5 * (1 + std::abs(wanted[i])));
+    }
   }
 }
 
