@@ -7,16 +7,22 @@ namespace {
 
 struct StoreSum {
   static constexpr bool kApart = false;
-  __device__ static float early(const GemvArgs& a, const GemvShare& share) {
+  struct First {  // of a thread's rows
+    float residual;
+    float *product, *out;
+  };
+  __device__ static First early(const GemvArgs& a, const GemvShare& share) {
     const int r = static_cast<int>(threadIdx.x);
-    return r < share.rows ? a.residual[share.first + r] : 0.0f;
+    const int64_t row = share.first + r;
+    return {r < share.rows ? a.residual[row] : 0.0f, a.m[0].y ? a.m[0].y + row : nullptr, a.out + row};
   }
   template <class Rows, class Value>
-  __device__ static void run(const GemvArgs& a, const Rows& rows, float early, const Value& value) {
+  __device__ static void run(const GemvArgs& a, const Rows& rows, const First& first, const Value& value) {
     rows.each(0, [&](int64_t row, int r) {
       const float product = value(0, r);
-      if (a.m[0].y) a.m[0].y[row] = product;
-      a.out[row] = (r == static_cast<int>(threadIdx.x) ? early : a.residual[row]) + product;
+      const int after = r - static_cast<int>(threadIdx.x);
+      if (first.product) first.product[after] = product;
+      first.out[after] = (after == 0 ? first.residual : a.residual[row]) + product;
     });
   }
 };

@@ -198,11 +198,13 @@ struct GemvRows {
 // The epilogue of one product.
 struct StoreRow {
   static constexpr bool kApart = false;
-  __device__ static float early(const GemvArgs&, const GemvShare&) { return 0; }
+  // Where the thread's first row goes.
+  __device__ static float* early(const GemvArgs& a, const GemvShare& share) {
+    return a.m[0].y + blockIdx.y * a.m[0].rows + share.first + threadIdx.x;
+  }
   template <class Rows, class Value>
-  __device__ static void run(const GemvArgs& a, const Rows& rows, float, const Value& value) {
-    float* y = a.m[0].y + blockIdx.y * a.m[0].rows;
-    rows.each(0, [&](int64_t row, int r) { y[row] = value(0, r); });
+  __device__ static void run(const GemvArgs&, const Rows& rows, float* y, const Value& value) {
+    rows.each(0, [&](int64_t, int r) { y[r - static_cast<int>(threadIdx.x)] = value(0, r); });
   }
 };
 

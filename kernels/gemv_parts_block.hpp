@@ -3,16 +3,18 @@
 // gemv_parts_ and fused_ files.
 //
 // A wave's work is a tile: 16 rows of a matrix and a block of 256 columns. A stage is a tile for every wave:
-// the columns are cut into chunks of at most as many blocks as there are waves (less one, that fills, where
-// there are several chunks), and where K has fewer, several units of 16 rows lie one below the other. Chunk
-// by chunk a wave makes its block of x into integers, keeps them in registers, and goes through the rows. A
-// block with many rows takes them in rounds, so that the waves' sums have room.
+// the columns are cut into chunks of at most as many blocks as there are waves (less two, that fill, where
+// there are several chunks), and where K has fewer, several units of 16 rows lie one below the other. A wave
+// makes its blocks of x into integers, those of all chunks at once where there is room; chunk by chunk it
+// keeps one in registers and goes through the rows. A block with many rows takes them in rounds, so that the
+// waves' sums have room.
 //
-// Where the machine can copy in bulk (hip/bulk_stages.hpp) the last wave fills the stages that there is room
-// for, one of them before the kernel ahead in the stream has ended (dependent_launch.hpp), the others when x
-// is asked for: what is asked for later waits behind them. Those after them are its as well if it has no
-// tile; else the waves take turns. Elsewhere each wave copies its own tiles. The waves meet when x is asked
-// for, for the norm and at the end of a round.
+// Where the machine can copy in bulk (hip/bulk_stages.hpp) the last two waves fill the stages that there is
+// room for, a half of each tile each: one before the kernel ahead in the stream has ended
+// (dependent_launch.hpp), the others when x is asked for: what is asked for later waits behind them. Those
+// after them are theirs as well if they have no tile; else pairs of waves take turns. Elsewhere each wave
+// copies its own tiles. The waves meet when the stages may be filled, for the norm and at the end of a round.
+// Small matrices have a kernel of their own: gemv_resident.hpp.
 //
 // What a launch costs beside its bytes is what one wave does after another before the first byte is asked for
 // and after the last: few instructions there are worth more than in the middle.
@@ -35,12 +37,13 @@ template <int kWaves>
 constexpr int parts_threads() {
   return kWaves * kPartsWave;
 }
-
 // Words of a tile that a wave copies for itself.
 template <class A, class B>
 constexpr int parts_own_words() {
-  return kBulkStages ? 0
-                     : kPartsRows * (A::Tile::kWords > B::Tile::kWords ? A::Tile::kWords : B::Tile::kWords);
+  return kBulkStages
+             ? 0
+             : parts_row(kPartsRows, A::Tile::kWords > B::Tile::kWords ? A::Tile::kWords : B::Tile::kWords,
+                         A::kApart > B::kApart ? A::kApart : B::kApart);
 }
 
 // A row's sum over the lanes that share it; `mine` of one lane a row.
@@ -52,14 +55,10 @@ struct PartsRowSum {
 
 namespace gemv {
 
-__device__ __forceinline__ PartsRowSum sum_of_row(const PartsMap& map, const float (&sum)[kMostRowsOfC]) {
+__device__ __forceinline__ PartsRowSum sum_of_row(const PartsMap& map, const float (&sum)[kMostSums]) {
   const int lane = map.lane;
-  if (wave_size() == 32) {  // four lanes share two rows: two of them go on with either
-    const bool second = lane % 2 != 0;
-    float own = (second ? sum[1] : sum[0]) + wave_shuffle_xor(second ? sum[0] : sum[1], 1);
-    own += wave_shuffle_xor(own, 2);
-    return {own, map.row_of_c(second), lane % 4 < 2};
-  }
+  if (wave_size() == 32)  // two lanes share a row
+    return {sum[0] + wave_shuffle_xor(sum[0], 2), map.row_of_sum(0), lane % 4 < 2};
   // 16 lanes share four rows, every fourth of them has sums.
   const int kept = lane / 4 % 4;
   float own = 0;
@@ -70,14 +69,30 @@ __device__ __forceinline__ PartsRowSum sum_of_row(const PartsMap& map, const flo
     all += wave_shuffle_xor(all, 8);
     if (i == kept) own = all;
   }
-  return {own, map.row_of_c(kept), lane % 4 == 0};
+  return {own, map.row_of_sum(kept), lane % 4 == 0};
+}
+
+// Of a row's sums, `fours` times four of them.
+template <int kWaves>
+__device__ __forceinline__ float sum_of_waves(const float* sums, int fours) {
+  const float4* const own = reinterpret_cast<const float4*>(sums);
+  float4 of_waves[kWaves / 4];  // all asked for before the first is used
+  GRETA_UNROLL
+  for (int four = 0; four < kWaves / 4; ++four) of_waves[four] = own[four < fours ? four : 0];
+  float sum = 0;
+  GRETA_UNROLL
+  for (int four = 0; four < kWaves / 4; ++four) {
+    const float4& v = of_waves[four];
+    if (four < fours) sum += (v.x + v.y) + (v.z + v.w);
+  }
+  return sum;
 }
 
 }  // namespace gemv
 
 // A: the lane of most matrices; B: of those in `second`. Epilogue::kApart: each matrix's rows are taken by
 // themselves, so that the units of all can be shared out together; early(args, share): what a thread's first
-// row of the first matrix wants from memory, asked for when x is; run(args, rows, early, value), value(i, r):
+// row of the first matrix wants, asked for when x is; run(args, rows, early, value), value(i, r):
 // the product of this block's row r of matrix i.
 template <class A, class B, class Epilogue, int kMatrices, bool kNorm, int kWaves>
 __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(PartsArgs args) {
@@ -86,7 +101,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   GRETA_DYNAMIC_SHARED(uint4, all_slots);
   GRETA_SHARED(float, squares_of_wave, kWaves);
   const int team = wave_id(), lane = lane_id();
-  uint4* const words = all_slots + kWaves * kPartsSlots;
+  uint4* const words = all_slots + kWaves * args.held * kPartsOfX;
   // The wave's place in a stage.
   const int across = args.each + (args.more > 0), group = team * args.across_inverse >> 16,
             column = team - group * across;
@@ -94,14 +109,9 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   const PartsOrder<A, B, kMatrices, Epilogue::kApart> order{args, shares};
 #if defined(GRETA_HIP_NVIDIA)
   GRETA_SHARED(uint64_t, bars, 2 * kMostBulkStages);
-  const bool last = team == kWaves - 1;
-  const bool in_turns = ((kWaves - 1) * args.across_inverse >> 16) < args.groups,
-             fills_all = last && !in_turns;
-  if (last) {
+  if (team == kWaves - 1) {
     order.begin();
-    BulkStages::begin(bars, kWaves);
-    wave_sync();
-    order.fill(0, words, bars);
+    BulkStages::begin(bars, 2, kWaves);
   }
   float* const all_sums = reinterpret_cast<float*>(words + args.stages * args.stage_words);
 #else
@@ -109,7 +119,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   uint4* const own_words = words + team * parts_own_words<A, B>();
   float* const all_sums = reinterpret_cast<float*>(words + kWaves * parts_own_words<A, B>());
 #endif
-  uint4* const slots = all_slots + team * kPartsSlots;
+  uint4* const own_slots = all_slots + team * args.held * kPartsOfX;
 
   const int lane_slots = kPartsSlots / wave_size();
   const auto slot_of = [&](int block, int j) { return block * kPartsSlots + lane * lane_slots + j; };
@@ -118,26 +128,42 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
     for (int j = 0; j < 2; ++j)
       if (j < lane_slots) v[j] = reinterpret_cast<const float4*>(values)[slot_of(block, j)];
   };
-  float4 first_weights[2] = {};
-  const bool works = group < args.groups;
-  if (kNorm && works) load_block(a.norm_weight, column, first_weights);
+  // x is made into integers two blocks at a time, which hide each other's waiting; the first two are asked
+  // for as soon as may be. A block that is not there is zeros.
+  const bool works = group<args.groups, of_two = args.held> 1;
+  const auto load_of_chunk = [&](const float* values, int chunk, float4(&v)[2]) {
+    if (works && chunk < args.chunks && column < order.blocks(chunk))
+      load_block(values, order.first_block(chunk) + column, v);
+  };
+  float4 first_weights[2][2] = {};
+  if (kNorm) {
+    load_of_chunk(a.norm_weight, 0, first_weights[0]);
+    if (of_two) load_of_chunk(a.norm_weight, 1, first_weights[1]);
+  }
   const float* x = a.x + blockIdx.y * static_cast<int64_t>(a.K);
-  float4 next_x[2] = {};
+  float4 first_x[2][2] = {};
   // A row's sums are read four at a time: those of no wave are zero.
   const int round_sums = args.sum_rows * args.sum_pitch, fours = (across + 3) / 4;
   if (across % 4 != 0) {
     const int threads = kWaves * wave_size(), all = (args.rounds > 1 ? 2 : 1) * round_sums;
     for (int i = static_cast<int>(threadIdx.x); i < all; i += threads) all_sums[i] = 0;
   }
-  wait_for_predecessor();
-  if (works) load_block(x, column, next_x);
   __syncthreads();
-  const float early_value = Epilogue::early(a, order.share(0));
+#if defined(GRETA_HIP_NVIDIA)
+  // The last waves fill what there is room for, and the rest if they have no tile.
+  const bool last = team >= kWaves - 2, in_turns = ((kWaves - 2) * args.across_inverse >> 16) < args.groups,
+             fills_all = last && !in_turns;
+  if (last) order.fill(0, team % 2, words, bars);
+#endif
+  wait_for_predecessor();
+  load_of_chunk(x, 0, first_x[0]);
+  if (of_two) load_of_chunk(x, 1, first_x[1]);
+  const auto early = Epilogue::early(a, order.share(0));
 #if defined(GRETA_HIP_NVIDIA)
   BulkStages stages(bars, args.stages);
   if (last) {
     GRETA_NO_UNROLL
-    for (int stage = 1; stage < args.stages; ++stage) order.fill(stage, words, bars);
+    for (int stage = 1; stage < args.stages; ++stage) order.fill(stage, team % 2, words, bars);
   }
   int stage = 0;
 #endif
@@ -177,32 +203,60 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
           if (j < lane_slots) reinterpret_cast<float4*>(a.norm_out)[slot_of(b, j)] = v[j];
       }
     }
-    norm(next_x, first_weights);
+    norm(first_x[0], first_weights[0]);
+    if (of_two) norm(first_x[1], first_weights[1]);
   }
 
   const PartsMap map;
-  gemv::BlockOfX of_x{};
+  const auto make = [&]<int kBlocks>(const float4(&v)[kBlocks][2], uint4* slots) {
+    gemv::DigitSums digits[kBlocks];
+    gemv::make_integers<A::kMinima || B::kMinima>(map, v, slots, digits);
+    if constexpr (A::kMinima || B::kMinima) gemv::store_sums(map, digits, slots);
+  };
+  if (works && of_two) {
+    GRETA_NO_UNROLL
+    for (int chunk = 0; chunk < args.held; chunk += 2) {
+      float4 next_x[2][2] = {}, next_weights[2][2] = {};
+      GRETA_UNROLL
+      for (int i = 0; i < 2; ++i) {
+        load_of_chunk(x, chunk + 2 + i, next_x[i]);
+        if (kNorm) load_of_chunk(a.norm_weight, chunk + 2 + i, next_weights[i]);
+      }
+      make(first_x, own_slots + chunk * kPartsOfX);
+      GRETA_UNROLL
+      for (int i = 0; i < 2; ++i) {
+        if (kNorm) norm(next_x[i], next_weights[i]);
+        first_x[i][0] = next_x[i][0], first_x[i][1] = next_x[i][1];
+      }
+    }
+  } else if (works) {
+    const float4 v[1][2] = {{first_x[0][0], first_x[0][1]}};
+    make(v, own_slots);
+  }
+  wave_sync();
+  PartsOfX of_x{};
   const int stage_rows = 1 << args.log_rows, above = group * kPartsRows;  // a stage's; above the wave's
   for (int round = 0; round < args.rounds; ++round) {
     // Two rounds' sums: the waves that write the next ones need not wait for those that read these.
     float* const sums = all_sums + (round & 1) * round_sums;
     for (int chunk = 0; chunk < args.chunks; ++chunk) {
       const bool mine = works && column < order.blocks(chunk);
-      const bool fresh = round == 0 || args.chunks > 1;
-      if (mine && fresh) {
-        const float4 v[2] = {next_x[0], next_x[1]};
-        const int next = chunk + 1 == args.chunks ? 0 : chunk + 1;
-        if (args.chunks > 1 && column < order.blocks(next)) {
-          load_block(x, order.first_block(next) + column, next_x);
-          if constexpr (kNorm) {
-            float4 w[2] = {};
-            load_block(a.norm_weight, order.first_block(next) + column, w);
-            norm(next_x, w);
-          }
+      uint4* const slots = own_slots + (of_two ? chunk : 0) * kPartsOfX;
+      if (mine && !of_two && args.chunks > 1 && (round > 0 || chunk > 0)) {
+        float4 v[1][2] = {};
+        load_of_chunk(x, chunk, v[0]);
+        if constexpr (kNorm) {
+          float4 w[2] = {};
+          load_of_chunk(a.norm_weight, chunk, w);
+          norm(v[0], w);
         }
-        gemv::make_integers<A::kMinima || B::kMinima>(map, v, slots, of_x);
+        wave_sync();  // the last block is read
+        make(v, slots);
+        wave_sync();
       }
-      bool loaded = !fresh && !order.kTwoLanes, loaded_second = false;
+      const float* const sums_of_x = gemv::sums_behind(slots);
+      const float back = mine ? sums_of_x[8] : 0;
+      bool loaded = round > 0 && args.chunks == 1 && !order.kTwoLanes, loaded_second = false;
       int place = above;  // of the wave's rows among the round's sums
       GRETA_NO_UNROLL
       for (int matrix = 0; matrix < kMatrices; ++matrix) {
@@ -210,10 +264,11 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
         if (kMatrices > 1 && rows == 0) continue;
         const bool second = order.second(matrix);
         if (mine && (!loaded || second != loaded_second))
-          second ? B::load_x(map, slots, of_x.parts) : A::load_x(map, slots, of_x.parts);
+          second ? B::load_x(map, slots, of_x) : A::load_x(map, slots, of_x);
         loaded = true, loaded_second = second;
 #if defined(GRETA_HIP_NVIDIA)
-        const int pitch = order.pitch(second), at_tile = order.moved(matrix, chunk) + above * pitch;
+        const int pitch = order.pitch(second),
+                  at_tile = order.moved(matrix, chunk) + order.place(above, second);
 #else
         const PartsShare share = order.shares[matrix];
         const uint8_t* row = share.begin +
@@ -226,13 +281,13 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
 #if defined(GRETA_HIP_NVIDIA)
           // The slot of a stage that by now every wave is likely to have left, if enough others are on their
           // way.
-          const int before = stage - (args.stages > 3 ? 2 : 1);
-          if (in_turns && before >= 0 && before % kWaves == team)
-            order.fill(before + args.stages, words, bars);
+          const int before = stage - (in_turns && args.stages > 3 ? 2 : 1);
+          if (before >= 0 && (in_turns ? before % (kWaves / 2) == team / 2 : last))
+            order.fill(before + args.stages, team % 2, words, bars);
           if (!fills_all) stages.wait_full();
 #endif
           if (mine && left > 0) {
-            float sum[kMostRowsOfC] = {};
+            PartsRowSum own;
             const auto add = [&]<class Lane>() {
 #if defined(GRETA_HIP_NVIDIA)
               const int byte = order.beyond(chunk, second) + column * Lane::kBytes;
@@ -245,32 +300,34 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
               AsyncCopies copies;
               wave_sync();  // all have read the last tile
               for (int word = lane; word < kPartsRows * pitch; word += wave_size()) {
-                const int r = word / pitch, at_byte = word % pitch * 16;
+                const int r = word / pitch, at_word = word % pitch, at_byte = at_word * 16;
                 const bool wanted = r < left && at_byte < byte + Lane::kBytes;
                 const uint8_t* const from =
                     begin - byte + static_cast<uint64_t>(r) * share.row_bytes + at_byte;
-                copies.copy16(own_words + word, wanted ? from : begin - byte, wanted ? 16 : 0);
+                copies.copy16(own_words + parts_row(r, pitch, Lane::kApart) + at_word,
+                              wanted ? from : begin - byte, wanted ? 16 : 0);
               }
               copies.commit();
               copies.wait<0>();
               wave_sync();
 #endif
-              Lane::multiply(map, tile, pitch, byte, of_x.parts, of_x.sums, sum);
+              float sum[kMostSums];
+              Lane::multiply(map, tile, pitch, byte, of_x, sums_of_x, sum);
+              own = gemv::sum_of_row(map, sum);
+              own.row = Lane::tile_row(own.row);
             };
             if (second) {
               add.template operator()<B>();
             } else {
               add.template operator()<A>();
             }
-            const PartsRowSum own = gemv::sum_of_row(map, sum);
             if (own.mine && own.row < left) {
               float& total = sums[(place + own.row) * args.sum_pitch + column];
-              total = chunk == 0 ? own.sum * of_x.back : total + own.sum * of_x.back;
+              total = chunk == 0 ? own.sum * back : total + own.sum * back;
             }
           }
 #if defined(GRETA_HIP_NVIDIA)
           stages.release();
-          if (fills_all) order.fill(stage + args.stages, words, bars);  // it has nothing else to wait for
           stages.next();
           ++stage;
 #else
@@ -284,23 +341,13 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
     const int from = round * args.round_rows;
     const auto share = [&](int i) { return order.share(i); };
     const GemvRows<decltype(share)> rows{share, from, from + args.round_rows, kWaves * wave_size()};
-    Epilogue::run(a, rows, early_value, [&](int i, int row) {
+    Epilogue::run(a, rows, early, [&](int i, int row) {
       int place = row - from;
       GRETA_UNROLL
       for (int j = 0; j < kMatrices; ++j) {
         if (j < i) place += order.rows(j, round);
       }
-      const float4* const own = reinterpret_cast<const float4*>(sums + place * args.sum_pitch);
-      float4 of_waves[kWaves / 4];  // all asked for before the first is used
-      GRETA_UNROLL
-      for (int four = 0; four < kWaves / 4; ++four) of_waves[four] = own[four < fours ? four : 0];
-      float sum = 0;
-      GRETA_UNROLL
-      for (int four = 0; four < kWaves / 4; ++four) {
-        const float4& v = of_waves[four];
-        if (four < fours) sum += (v.x + v.y) + (v.z + v.w);
-      }
-      return sum;
+      return gemv::sum_of_waves<kWaves>(sums + place * args.sum_pitch, fours);
     });
   }
 }

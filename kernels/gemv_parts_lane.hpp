@@ -6,22 +6,24 @@
 // to them in f32 (docs/contracts.md, x=i32 w=parts). That costs about two instructions a weight where a
 // conversion to f32 costs five.
 //
-// Rows of W are A of a product. Which k a product takes is ours to choose: each of the four groups of lanes
-// holds 8 k of one sub-block of its own. Columns of B are the limbs of sub-blocks, zeros where a group's k
-// are of another one, so the accumulators' columns are sums of sub-blocks and no lane's work is idle: at wave
-// 64 the 16 columns are 4 limbs of 4 sub-blocks; at wave 32 a product has the upper two limbs of 4
-// sub-blocks, another one the lower two. A wave keeps a block of x in registers and goes through all its
-// rows.
+// Rows of W are A of a product. Which k a product takes is ours to choose: lanes hold 8 k each, those that
+// share 16 rows two sub-blocks at wave 32, four at wave 64. Columns of B are the limbs of these sub-blocks,
+// zeros where a lane's k are of another one, so the accumulators' columns are a sub-block's four sums each
+// and no column is idle. At wave 32 a lane gets two limbs of two rows, and changes one of them with its
+// neighbour for the other two limbs of the other. A wave keeps a block of x in registers and goes through all
+// its rows.
 //
 // A lane is a struct:
 //   kType    the packing
 //   kBytes   of a block
-//   kMinima  whether sub-blocks have a minimum; kAdds: a lane's additions a row and block (wave 32)
+//   kMinima  whether sub-blocks have a minimum; kAdds: a lane's additions a row and block, and over lanes
 //   load_x(map, slots, x)  the lane's share of B of the block's products; slots: the block's 64
+//   kResident  whether there is a gemv_resident_kernel, whose registers are few
+//   kApart   of parts_row; tile_row(r): the tile's row that is the unit's row r
 //   multiply(map, tile, pitch, byte, x, sums, sum)
-//            sum[i] = what lane and row map.row_of_c(i) make of this block. tile: 16 rows in shared memory,
-//            `pitch` words of 16 bytes apart; byte: where in each row the block begins; sums: of x, of the
-//            lane's pair of sub-blocks
+//            sum[i] = what lane and row map.row_of_sum(i) of the unit make of this block. tile: 16 rows in
+//            shared memory (parts_row); byte: where in each row the block begins; sums: of x, of the block's
+//            eight sub-blocks of 32, in shared memory
 #pragma once
 
 #include "kernels/gemv_lane.hpp"
@@ -30,11 +32,18 @@
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
-inline constexpr int kPartsBlock = 256;                   // values of a block
-inline constexpr int kPartsProducts = kPartsBlock / 32;   // of a block and a set of limbs
-inline constexpr int kMostRowsOfC = 4, kMostRowsOfA = 2;  // a lane's
+inline constexpr int kPartsRows = 16;                    // of a tile
+inline constexpr int kPartsBlock = 256;                  // values of a block
+inline constexpr int kPartsProducts = kPartsBlock / 32;  // of a block
+inline constexpr int kMostSums = 4, kMostRowsOfA = 2;    // a lane's
 
-// Which rows, columns and groups are this lane's (fragment_i8.hpp).
+// Where a row of one or several tiles begins, in words of 16 bytes: `pitch` from row to row. As rows may
+// begin in the same banks, every other half of a tile is moved by `apart` words.
+__host__ __device__ __forceinline__ constexpr int parts_row(int row, int pitch, int apart) {
+  return row * pitch + (row >> 3) * apart;
+}
+
+// Which rows, columns and k are this lane's (fragment_i8.hpp).
 struct PartsMap {
   int lane, group;
   __device__ __forceinline__ PartsMap() : lane(lane_id()), group(wave_size() == 64 ? lane / 16 : lane % 4) {}
@@ -42,208 +51,288 @@ struct PartsMap {
   __device__ __forceinline__ int row_of_a(int i) const {
     return wave_size() == 64 ? lane % 16 : lane / 4 + 8 * i;
   }
-  __device__ __forceinline__ static int rows_of_c() { return wave_size() == 64 ? 4 : 2; }
-  __device__ __forceinline__ int row_of_c(int i) const {
-    return wave_size() == 64 ? lane / 16 * 4 + i : lane / 4 + 8 * i;
+  __device__ __forceinline__ static int sums() { return wave_size() == 64 ? 4 : 1; }
+  __device__ __forceinline__ int row_of_sum(int i) const {
+    return wave_size() == 64 ? lane / 16 * 4 + i : lane / 4 + 8 * part();
   }
-  // Which of a product's four sub-blocks the lane's column of B is of, and that of its accumulator.
-  __device__ __forceinline__ int sub_of_b() const { return wave_size() == 64 ? lane % 16 / 4 : lane / 8; }
-  __device__ __forceinline__ int sub_of_c() const { return wave_size() == 64 ? lane % 16 / 4 : lane % 4; }
-  // Products that share an A: their sets of limbs.
-  __device__ __forceinline__ static int sets() { return wave_size() == 64 ? 1 : 2; }
-  // The limb of the lane's column of B in the first set, from the top; in the second it is the second after.
-  __device__ __forceinline__ int limb_of_b() const { return wave_size() == 64 ? lane % 4 : lane / 4 % 2; }
-  // Lanes that hold sums of the same rows: those that differ in these bits.
-  __device__ __forceinline__ static int lanes_of_a_row() { return wave_size() == 64 ? 16 : 4; }
+  // Which of a product's sub-blocks the lane's k are of, which half of its 16 k they are at wave 32, and
+  // which two limbs its accumulators have: the upper ones or the lower.
+  __device__ __forceinline__ int sub_of_k() const { return wave_size() == 64 ? group : group / 2; }
+  __device__ __forceinline__ int part() const { return lane % 2; }
+  // The sub-block and limb, from the top, of the lane's column of B, and the sub-block of its sums.
+  __device__ __forceinline__ int column() const { return wave_size() == 64 ? lane % 16 : lane / 4; }
+  __device__ __forceinline__ int sub_of_b() const { return column() / 4; }
+  __device__ __forceinline__ int limb_of_b() const { return column() % 4; }
+  __device__ __forceinline__ int sub_of_sum() const {
+    return wave_size() == 64 ? lane % 16 / 4 : lane % 4 / 2;
+  }
 };
 
-using PartsOfX = IntegersB[kPartsProducts][2];  // [product][set]
-struct PartsSums {
-  IntegersAcc of_set[2];
-};
+using PartsOfX = IntegersB[kPartsProducts];
 
 namespace gemv {
 
-// Where slot i of x lies: the groups of lanes read slots of neighbouring sub-blocks, or every other one.
-__device__ __forceinline__ int place_of_slot(int i) { return i ^ (i >> 4 & 3); }
+// Where slot i of x lies, a slot being the limbs of four values, from the top, a word each: lanes that write
+// or read together want slots with different lower bits.
+__device__ __forceinline__ int place_of_slot(int i) { return i ^ (i >> 3 & 1) ^ (i >> 4 & 2) ^ (i >> 2 & 4); }
 
-// A slot: the limbs of four values, a word each, from the top the first, third, second and fourth one, since
-// a lane wants the first and third or the second and fourth. Those of the slot at `slot`, or zeros.
-__device__ __forceinline__ void load_limbs(const uint4* slot, const PartsMap& map, bool mine, int word,
-                                           IntegersB (&b)[2]) {
-  const uint32_t kept = mine ? ~0u : 0u;
-  const int limb = map.limb_of_b();
-  const uint2 two = reinterpret_cast<const uint2*>(slot)[limb % 2];
-  b[0].x[word] = (limb < 2 ? two.x : two.y) & kept;
-  b[1].x[word] = two.y & kept;
-}
+// A lane's share of the slots of x, `turn` its part of their number's bits 1 and 2: four pointers reach them
+// all.
+struct LimbsOfX {
+  const uint32_t* pairs[4];
+  __device__ __forceinline__ LimbsOfX(const uint4* slots, int turn, int limb) {
+    GRETA_UNROLL
+    for (int pair = 0; pair < 4; ++pair)
+      pairs[pair] = reinterpret_cast<const uint32_t*>(slots + (pair * 2 ^ turn)) + limb;
+  }
+  // The words of slots `from` and `from` + 1 (`swapped`: the other way round) of what the pair has, or zeros.
+  __device__ __forceinline__ IntegersB at(int pair, int from, bool swapped, bool mine) const {
+    const uint32_t *const first = pairs[pair] + from * 4, kept = mine ? ~0u : 0u;
+    return {{first[swapped ? 4 : 0] & kept, first[swapped ? 0 : 4] & kept}};
+  }
+};
 
-// `first`: of a sum, which has no value yet.
+// c + a · x; `first`: c has no value yet. kSigned: a is.
 template <bool kSigned>
-__device__ __forceinline__ void mma_limbs(PartsSums& c, const IntegersA& a, const IntegersB (&b)[2],
+__device__ __forceinline__ void mma_parts(IntegersAcc& c, const IntegersA& a, const IntegersB& x,
                                           bool first) {
-  GRETA_UNROLL
-  for (int set = 0; set < PartsMap::sets(); ++set) {
-    IntegersAcc zero;
-    zero.fill(0);
-    const IntegersAcc& before = first ? zero : c.of_set[set];
-    c.of_set[set] = kSigned || wave_size() == 64 ? mma_s8(a, b[set], before) : mma_u8(a, b[set], before);
-  }
+  if (first) c.fill(0);
+  c = kSigned || wave_size() == 64 ? mma_s8(a, x, c) : mma_u8(a, x, c);
 }
 
-// Row i's sum of integer · x over a sub-block, rounded once: the two upper limbs are exact in f32 together,
-// and so are the lower ones.
-__device__ __forceinline__ float sum_of_limbs(const PartsSums& c, int i) {
-  int upper, lower;
-  if (wave_size() == 64) {  // four lanes have the limbs
-    const int own = c.of_set[0].x[i], beside = wave_shuffle_xor(own, 1);
-    const int two = lane_id() % 2 == 0 ? own * 256 + beside : beside * 256 + own;
-    const int others = wave_shuffle_xor(two, 2);
-    const bool top = lane_id() % 4 < 2;
-    upper = top ? two : others, lower = top ? others : two;
-  } else {
-    upper = c.of_set[0].x[2 * i] * 256 + c.of_set[0].x[2 * i + 1];
-    lower = c.of_set[1].x[2 * i] * 256 + c.of_set[1].x[2 * i + 1];
+// Sums of integer · x over a sub-block in the rows of a lane's sums, each rounded once: the two upper limbs
+// are exact in f32 together, and so are the lower ones.
+struct LimbSums {
+  float own, beside;  // wave 32: what brings the lane's and its neighbour's limbs together
+  __device__ __forceinline__ explicit LimbSums(const PartsMap& map)
+      : own(map.part() == 0 ? 65536.0f : 1), beside(map.part() == 0 ? 1 : 65536.0f) {}
+  // The row of sum i.
+  __device__ __forceinline__ float of(const PartsMap& map, const IntegersAcc& c, int i) const {
+    if (wave_size() == 64) {  // four lanes have the limbs
+      const int mine = c.x[i], next = wave_shuffle_xor(mine, 1);
+      const int two = lane_id() % 2 == 0 ? mine * 256 + next : next * 256 + mine;
+      const int others = wave_shuffle_xor(two, 2);
+      const bool top = lane_id() % 4 < 2;
+      return fmaf(static_cast<float>(top ? two : others), 65536.0f, static_cast<float>(top ? others : two));
+    }
+    const int first = c.x[0] * 256 + c.x[1], second = c.x[2] * 256 + c.x[3];
+    const bool odd = map.part() != 0;
+    const int others = wave_shuffle_xor(odd ? first : second, 1);
+    return fmaf(static_cast<float>(odd ? second : first), own, static_cast<float>(others) * beside);
   }
-  return fmaf(static_cast<float>(upper), 65536.0f, static_cast<float>(lower));
-}
+};
+
+// d times byte i of a word, exactly: an f16 and an integer of 8 bits. On a card the byte becomes the lowest
+// bits of the float 2^23 + byte; an infinite d makes NaN.
+struct BytesTimes {
+  float d, below;
+  __device__ __forceinline__ explicit BytesTimes(float d_) : d(d_), below(d_ * -8388608.0f) {}
+  __device__ __forceinline__ float operator()(uint32_t word, int i) const {
+#if defined(__CUDA_ARCH__)
+    return fmaf(d, as_float(__byte_perm(word, 0x4b000000u, 0x7440u | static_cast<unsigned>(i))), below);
+#else
+    return d * static_cast<float>(word >> 8 * i & 0xffu);
+#endif
+  }
+};
+// The same of signed bytes whose highest bit was turned: the float is 2^15 + byte, since d · (2^15 + 2^7) is
+// exact, too.
+struct SignedBytesTimes {
+  float d, below;
+  __device__ __forceinline__ explicit SignedBytesTimes(float d_) : d(d_), below(d_ * -32896.0f) {}
+  __device__ __forceinline__ float operator()(uint32_t turned, int i) const {
+#if defined(__CUDA_ARCH__)
+    return fmaf(d, as_float(__byte_perm(turned, 0x47u, 0x4505u | static_cast<unsigned>(i) << 4)), below);
+#else
+    return d * static_cast<float>(static_cast<int>(turned >> 8 * i & 0xffu) - 128);
+#endif
+  }
+};
 
 }  // namespace gemv
 
 template <WeightType T>
 struct PartsLane;
 
-// Group g has bytes 32g … 32g + 31: sub-block 2g in the low nibbles, 2g + 1 in the high ones, which at wave
-// 32 go to the unit as 16 times the integer.
+// Chunk c has sub-block 2c in the low nibbles of its 32 bytes, 2c + 1 in the high ones, which at wave 32 go
+// to the unit as 16 times the integer. Wave 64: a group of lanes has a chunk; wave 32: a pair has two, each
+// lane 16 bytes of both.
 template <>
 struct PartsLane<WeightType::q4_K> {
   static constexpr WeightType kType = WeightType::q4_K;
-  static constexpr int kBytes = 144, kAdds = 4;
+  static constexpr int kBytes = 144, kAdds = 5;
   static constexpr bool kMinima = true;
+  static constexpr int kApart = 2;
+  static constexpr bool kResident = true;
   using Tile = GemvTile<kType, kPartsBlock>;
+  // All rows begin in the same banks, where K is a multiple of 2048: neighbours are of different halves.
+  __device__ static __forceinline__ int tile_row(int r) {
+    return wave_size() == 64 ? r : (r & 1) << 3 | (r >> 1 & 3) | (r >> 3) << 2;
+  }
 
   __device__ static __forceinline__ void load_x(const PartsMap& map, const uint4* slots, PartsOfX& x) {
-    // Slots 16 · group + 8 · odd + 2i + word, turned by the group: four pointers reach them all.
-    const bool mine = map.sub_of_b() == map.group;
-    const uint4* turned[4];
+    const bool mine = map.sub_of_b() == map.sub_of_k(), wide = wave_size() == 64;
+    const int sub = map.sub_of_k();
+    const gemv::LimbsOfX limbs(slots + sub * (wide ? 16 : 32),
+                               wide ? (sub & 2) ^ (sub & 1) << 2 : map.part() * 4 ^ sub * 2, map.limb_of_b());
     GRETA_UNROLL
-    for (int low = 0; low < 4; ++low) turned[low] = slots + 16 * map.group + (low ^ map.group);
-    GRETA_UNROLL
-    for (int odd = 0; odd < 2; ++odd) {
+    for (int high = 0; high < 2; ++high) {
       GRETA_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        GRETA_UNROLL
-        for (int word = 0; word < 2; ++word)
-          gemv::load_limbs(turned[i % 2 * 2 + word] + 8 * odd + i / 2 * 4, map, mine, word, x[odd * 4 + i]);
-      }
+      for (int i = 0; i < 4; ++i)
+        x[high * 4 + i] = limbs.at(i, high * 8 + (wide ? 0 : i / 2 * 16), high != 0, mine);
     }
   }
 
   __device__ static __forceinline__ void multiply(const PartsMap& map, const uint4* tile, int pitch, int byte,
-                                             const PartsOfX& x, const float2& sums,
-                                             float (&sum)[kMostRowsOfC]) {
-    const int rows = PartsMap::rows_of_a();
+                                                  const PartsOfX& x, const float* sums,
+                                                  float (&sum)[kMostSums]) {
     tile += byte / 16;
-    uint4 q[kMostRowsOfA][2] = {};
+    wave_size() == 64 ? multiply_64(map, tile, pitch, x, sums, sum)
+                      : multiply_32(map, tile, pitch, factors(map, tile, pitch), x, sums, sum[0]);
+  }
+
+  // At wave 32 in two steps, the first without x: scales and minima of the lane's row and four sub-blocks.
+  struct Factors {
+    uint32_t both, scales, minima;  // d and dmin; a byte each
+  };
+  __device__ static __forceinline__ Factors factors(const PartsMap& map, const uint4* tile, int pitch) {
+    const bool upper = map.sub_of_k() != 0;
+    const uint4 header = tile[place(map.row_of_sum(0), pitch)];
+    return {header.x, scales(header.y, header.w, upper), scales(header.z, upper ? header.w >> 4 : 0, upper)};
+  }
+
+  __device__ static __forceinline__ void multiply_32(const PartsMap& map, const uint4* tile, int pitch,
+                                                     const Factors& f, const PartsOfX& x, const float* sums,
+                                                     float& sum) {
+    const float d = f16_to_f32(static_cast<uint16_t>(f.both & 0xffffu));
+    const gemv::BytesTimes scale(d), scale_of_high(d * 0.0625f),
+        minimum(f16_to_f32(static_cast<uint16_t>(f.both >> 16)));
+    const gemv::LimbSums limbs(map);
+    float of_chunk[2];
+    const float4 of_x = reinterpret_cast<const float4*>(sums)[map.sub_of_k()];
     GRETA_UNROLL
-    for (int i = 0; i < rows; ++i) {
-      // At an even pitch neighbouring rows begin in the same banks: every other one is read the other way
-      // round.
-      const int row = map.row_of_a(i), turned = ~pitch & row & 1;
-      const uint4* const words = tile + row * pitch + 1 + map.group * 2;
-      const uint4 first = words[turned], last = words[1 - turned];
-      q[i][0] = turned ? last : first;
-      q[i][1] = turned ? first : last;
-    }
-    PartsSums even, odd;
-    GRETA_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      IntegersA low{}, high{};
+    for (int chunk = 0; chunk < 2; ++chunk) {
+      uint4 q[2];
       GRETA_UNROLL
-      for (int word = 0; word < 2; ++word) {
+      for (int r = 0; r < 2; ++r)
+        q[r] = tile[place(map.row_of_a(r), pitch) + 1 + map.sub_of_k() * 4 + chunk * 2 + map.part()];
+      IntegersAcc low, high;
+      GRETA_UNROLL
+      for (int i = 0; i < 2; ++i) {
+        IntegersA of_low_bits, of_high_bits;
         GRETA_UNROLL
-        for (int r = 0; r < rows; ++r) {
-          const uint32_t v = gemv::word_of(q[r][i / 2], i % 2 * 2 + word);
-          low.x[word * rows + r] = v & 0x0f0f0f0fu;
-          high.x[word * rows + r] = wave_size() == 64 ? v >> 4 & 0x0f0f0f0fu : v & 0xf0f0f0f0u;
+        for (int word = 0; word < 2; ++word) {
+          GRETA_UNROLL
+          for (int r = 0; r < 2; ++r) {
+            const uint32_t v = gemv::word_of(q[r], i * 2 + word);
+            of_low_bits.x[word * 2 + r] = v & 0x0f0f0f0fu;
+            of_high_bits.x[word * 2 + r] = v & 0xf0f0f0f0u;
+          }
         }
+        gemv::mma_parts<false>(low, of_low_bits, x[chunk * 2 + i], i == 0);
+        gemv::mma_parts<false>(high, of_high_bits, x[4 + chunk * 2 + i], i == 0);
       }
-      gemv::mma_limbs<false>(even, low, x[i], i == 0);
-      gemv::mma_limbs<false>(odd, high, x[4 + i], i == 0);
+      float& own = of_chunk[chunk];
+      own = scale(f.scales, chunk * 2) * limbs.of(map, low, 0);
+      own = fmaf(scale_of_high(f.scales, chunk * 2 + 1), limbs.of(map, high, 0), own);
+      own = fmaf(-minimum(f.minima, chunk * 2), chunk == 0 ? of_x.x : of_x.z, own);
+      own = fmaf(-minimum(f.minima, chunk * 2 + 1), chunk == 0 ? of_x.y : of_x.w, own);
     }
-    const int pair = map.sub_of_c();
-    const gemv::PairPlace place(pair);
-    GRETA_UNROLL
-    for (int i = 0; i < PartsMap::rows_of_c(); ++i) {
-      const Scales s = scales(tile[map.row_of_c(i) * pitch], place);
-      const float first = gemv::sum_of_limbs(even, i), second = gemv::sum_of_limbs(odd, i);
-      sum[i] = s.low * first;
-      sum[i] = fmaf(s.high, second, sum[i]);
-      sum[i] = fmaf(-s.low_min, sums.x, sum[i]);
-      sum[i] = fmaf(-s.high_min, sums.y, sum[i]);
-      if (wave_size() == 64 && map.lane % 4 != 0) sum[i] = 0;  // four lanes have the same
-    }
+    sum = of_chunk[0] + of_chunk[1];
   }
 
  private:
-  struct Scales {  // of a pair's two sub-blocks
-    float low, high, low_min, high_min;
-  };
-  __device__ static __forceinline__ Scales scales(const uint4& header, const gemv::PairPlace& p) {
-    const uint32_t scales =
-        ((p.split ? header.w : header.y) >> p.shift & p.mask) | (header.y >> p.top_shift & p.top_mask);
-    const uint32_t minima =
-        ((p.split ? header.w : header.z) >> p.min_shift & p.mask) | (header.z >> p.top_shift & p.top_mask);
-    const float d = f16_to_f32(static_cast<uint16_t>(header.x & 0xffffu)),
-                dmin = f16_to_f32(static_cast<uint16_t>(header.x >> 16));
-    const float high = d * static_cast<float>(scales >> 8);
-    return {d * static_cast<float>(scales & 0xffu), wave_size() == 64 ? high : high * 0.0625f,
-            dmin * static_cast<float>(minima & 0xffu), dmin * static_cast<float>(minima >> 8)};
+  __device__ static __forceinline__ int place(int r, int pitch) {
+    return parts_row(tile_row(r), pitch, kApart);
+  }
+  // Scales or minima of sub-blocks 0 to 3 (of 4 to 7: `upper`), a byte each; `rest`: the word of the upper
+  // ones' four bits.
+  __device__ static __forceinline__ uint32_t scales(uint32_t first, uint32_t rest, bool upper) {
+    return ((upper ? rest : first) & (upper ? 0x0f0f0f0fu : 0x3f3f3f3fu)) |
+           (first >> 2 & (upper ? 0x30303030u : 0u));
+  }
+
+  __device__ static __forceinline__ void multiply_64(const PartsMap& map, const uint4* tile, int pitch,
+                                                     const PartsOfX& x, const float* sums,
+                                                     float (&sum)[kMostSums]) {
+    const uint4* const row = tile + place(map.row_of_a(0), pitch) + 1 + map.group * 2;
+    const uint4 q[2] = {row[0], row[1]};
+    IntegersAcc low, high;
+    GRETA_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      IntegersA of_low_bits{}, of_high_bits{};
+      GRETA_UNROLL
+      for (int word = 0; word < 2; ++word) {
+        const uint32_t v = gemv::word_of(q[i / 2], i % 2 * 2 + word);
+        of_low_bits.x[word] = v & 0x0f0f0f0fu;
+        of_high_bits.x[word] = v >> 4 & 0x0f0f0f0fu;
+      }
+      gemv::mma_parts<false>(low, of_low_bits, x[i], i == 0);
+      gemv::mma_parts<false>(high, of_high_bits, x[4 + i], i == 0);
+    }
+    const int chunk = map.sub_of_sum(), byte = chunk % 2 * 2;
+    const gemv::LimbSums limbs(map);
+    GRETA_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const uint4 header = tile[place(map.row_of_sum(i), pitch)];
+      const uint32_t factors = scales(header.y, header.w, chunk >= 2),
+                     minima = scales(header.z, header.w >> 4, chunk >= 2);
+      const gemv::BytesTimes scale(f16_to_f32(static_cast<uint16_t>(header.x & 0xffffu))),
+          minimum(f16_to_f32(static_cast<uint16_t>(header.x >> 16)));
+      const float of_low = limbs.of(map, low, i), of_high = limbs.of(map, high, i);
+      sum[i] = scale(factors, byte) * of_low;
+      sum[i] = fmaf(scale(factors, byte + 1), of_high, sum[i]);
+      sum[i] = fmaf(-minimum(minima, byte), sums[chunk * 2], sum[i]);
+      sum[i] = fmaf(-minimum(minima, byte + 1), sums[chunk * 2 + 1], sum[i]);
+      if (map.lane % 4 != 0) sum[i] = 0;  // four lanes have the same
+    }
   }
 };
 
-// Half a block at a time: 8 sub-blocks of 16 values. Group g has bytes 16(g % 2) + 8(g / 2) + 0 … 7 of each
-// of the half's two runs of 32: eight values of each quarter of 32, of its sub-block g % 2. They go to the
-// unit as 4(q − 32), which needs the six bits at the top of a byte and its first bit turned.
+// Half a block at a time: 8 sub-blocks of 16 values. A lane has 8 bytes of each of the half's three runs of
+// 32: at wave 32 its pair's are 16 neighbours. That is eight values of each quarter of 32, all of its
+// sub-block of the quarter's two. They go to the unit as 4(q − 32), which needs the six bits at the top of a
+// byte and its first bit turned.
 template <>
 struct PartsLane<WeightType::q6_K> {
   static constexpr WeightType kType = WeightType::q6_K;
-  static constexpr int kBytes = 210, kAdds = 4;
+  static constexpr int kBytes = 210, kAdds = 6;
   static constexpr bool kMinima = false;
+  static constexpr int kApart = 0;
+  static constexpr bool kResident = false;
   using Tile = GemvTile<kType, kPartsBlock>;
+  __device__ static __forceinline__ int tile_row(int r) { return r; }
 
   __device__ static __forceinline__ void load_x(const PartsMap& map, const uint4* slots, PartsOfX& x) {
-    // Slots 32 · half + 8 · quarter + 4(group % 2) + 2(group / 2) + word, the last two turned by 2 · half +
-    // quarter / 2: one pointer, and one for turned ones, reach them all.
-    const int own = map.group % 2 * 4;
-    const uint4* const turned[2] = {slots + own + map.group / 2 * 2, slots + own + (map.group / 2 ^ 1) * 2};
+    const gemv::LimbsOfX limbs(slots, first_word(map), map.limb_of_b());
     GRETA_UNROLL
     for (int quarter = 0; quarter < 4; ++quarter) {
-      const bool mine = map.sub_of_b() == (quarter * 2 + map.group % 2) % 4;
+      const bool mine =
+          map.sub_of_b() == (wave_size() == 64 ? quarter % 2 * 2 + sub_of_quarter(map) : sub_of_quarter(map));
       GRETA_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        GRETA_UNROLL
-        for (int word = 0; word < 2; ++word)
-          gemv::load_limbs(turned[half] + 32 * half + 8 * quarter + (word ^ quarter / 2), map, mine, word,
-                           x[half * 4 + quarter]);
-      }
+      for (int half = 0; half < 2; ++half)
+        x[half * 4 + quarter] =
+            limbs.at(quarter / 2 * 2 + half, half * 32 + quarter * 8, quarter % 2 != 0, mine);
     }
   }
 
   __device__ static __forceinline__ void multiply(const PartsMap& map, const uint4* tile, int pitch, int byte,
-                                             const PartsOfX& x, const float2&, float (&sum)[kMostRowsOfC]) {
-    const int rows = PartsMap::rows_of_a(), word0 = map.group % 2 * 4 + map.group / 2 * 2;
+                                                  const PartsOfX& x, const float*, float (&sum)[kMostSums]) {
+    const int rows = PartsMap::rows_of_a(), word0 = first_word(map);
+    const gemv::LimbSums limbs(map);
+    float of_half[kMostSums][2];
     GRETA_UNROLL
     for (int half = 0; half < 2; ++half) {
       uint32_t low[kMostRowsOfA][2][2] = {}, top[kMostRowsOfA][2] = {};
       GRETA_UNROLL
       for (int r = 0; r < rows; ++r) {
-        const gemv::ByteWords bytes(tile + map.row_of_a(r) * pitch, byte);
+        const gemv::ByteWords bytes(tile + parts_row(map.row_of_a(r), pitch, kApart), byte);
         bytes.read(half * 16 + word0, low[r][0]);
         bytes.read(half * 16 + word0 + 8, low[r][1]);
         bytes.read(32 + half * 8 + word0, top[r]);
+        for (uint32_t& bits : top[r]) bits ^= 0xaaaaaaaau;
       }
-      PartsSums first, last;  // of the half's first and last four sub-blocks
+      IntegersAcc acc;
       GRETA_UNROLL
       for (int quarter = 0; quarter < 4; ++quarter) {
         IntegersA a{};
@@ -252,29 +341,38 @@ struct PartsLane<WeightType::q6_K> {
           GRETA_UNROLL
           for (int r = 0; r < rows; ++r) {
             const uint32_t nibbles = low[r][quarter % 2][word], bits = top[r][word];
-            const uint32_t upper = (quarter == 3 ? bits : bits << (6 - 2 * quarter)) & 0xc0c0c0c0u;
-            a.x[word * rows + r] =
-                ((quarter < 2 ? nibbles << 2 : nibbles >> 2) & 0x3c3c3c3cu) | (upper ^ 0x80808080u);
+            a.x[word * rows + r] = ((quarter < 2 ? nibbles << 2 : nibbles >> 2) & 0x3c3c3c3cu) |
+                                   ((quarter == 3 ? bits : bits << (6 - 2 * quarter)) & 0xc0c0c0c0u);
           }
         }
-        gemv::mma_limbs<true>(quarter < 2 ? first : last, a, x[half * 4 + quarter], quarter % 2 == 0);
-      }
-      const int of_c = map.sub_of_c();
-      GRETA_UNROLL
-      for (int i = 0; i < PartsMap::rows_of_c(); ++i) {
-        const gemv::ByteWords bytes(tile + map.row_of_c(i) * pitch, byte);
-        const float d = gemv::half_of(bytes[52]) * 0.25f;
-        const auto scale = [&](int word) {
-          return d * static_cast<float>(static_cast<int8_t>(bytes[48 + word] >> of_c * 8 & 0xffu));
-        };
-        const float before = half == 0 ? 0.0f : sum[i];
-        sum[i] = fmaf(scale(half * 2), gemv::sum_of_limbs(first, i), before);
-        sum[i] = fmaf(scale(half * 2 + 1), gemv::sum_of_limbs(last, i), sum[i]);
+        // At wave 64 a product's four sub-blocks are two quarters'.
+        gemv::mma_parts<true>(acc, a, x[half * 4 + quarter], wave_size() == 32 || quarter % 2 == 0);
+        if (wave_size() == 64 && quarter % 2 == 0) continue;
+        GRETA_UNROLL
+        for (int i = 0; i < PartsMap::sums(); ++i) {
+          const gemv::ByteWords bytes(tile + parts_row(map.row_of_sum(i), pitch, kApart), byte);
+          const gemv::SignedBytesTimes scale(gemv::half_of(bytes[52]) * 0.25f);
+          const uint32_t scales = bytes[48 + half * 2 + quarter / 2] ^ 0x80808080u;
+          const int of_scale = wave_size() == 64 ? map.sub_of_sum() : quarter % 2 * 2 + map.sub_of_sum();
+          const float before = quarter < 2 && (wave_size() == 64 || quarter == 0) ? 0.0f : of_half[i][half];
+          of_half[i][half] = fmaf(scale(scales, of_scale), limbs.of(map, acc, i), before);
+        }
       }
     }
-    if (wave_size() == 64 && map.lane % 4 != 0) {  // four lanes have the same
-      for (float& of_row : sum) of_row = 0;
+    GRETA_UNROLL
+    for (int i = 0; i < PartsMap::sums(); ++i) {
+      sum[i] = of_half[i][0] + of_half[i][1];
+      if (wave_size() == 64 && map.lane % 4 != 0) sum[i] = 0;  // four lanes have the same
     }
+  }
+
+ private:
+  // The lane's sub-block of a quarter, and where its 8 bytes begin in 32, in words.
+  __device__ static __forceinline__ int sub_of_quarter(const PartsMap& map) {
+    return wave_size() == 64 ? map.group % 2 : map.sub_of_k();
+  }
+  __device__ static __forceinline__ int first_word(const PartsMap& map) {
+    return sub_of_quarter(map) * 4 + (wave_size() == 64 ? map.group / 2 : map.part()) * 2;
   }
 };
 

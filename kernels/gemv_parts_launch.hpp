@@ -4,15 +4,16 @@
 
 #include "kernels/gemv_launch.hpp"
 #include "kernels/gemv_parts_block.hpp"
+#include "kernels/gemv_resident.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
 #if defined(GRETA_HIP_NVIDIA)
-inline constexpr int kPartsWaves = 16, kPartsShared = 225 * 1024;
+inline constexpr int kPartsWaves = 16, kPartsShared = 225 * 1024, kResidentShared = 100 * 1024;
 #else  // elsewhere 64 KB
-inline constexpr int kPartsWaves = 4, kPartsShared = 63 * 1024;
+inline constexpr int kPartsWaves = 4, kPartsShared = 63 * 1024, kResidentShared = 0;
 #endif
-inline constexpr int kPartsColumns = kBulkStages ? kPartsWaves - 1 : kPartsWaves;  // of several chunks
+inline constexpr int kPartsColumns = kBulkStages ? kPartsWaves - 2 : kPartsWaves;  // of several chunks
 inline constexpr int kPartsStages = kMostBulkStages;                               // at most
 inline constexpr int kPartsRoundRows = 256;                                        // of all matrices, about
 
@@ -95,21 +96,36 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   std::copy_n(lanes_pitch, 2, p.args.pitch);
   // They begin at multiples of 128 bytes; rows may be moved by up to 7 words, and a shift may read behind
   // them.
-  p.args.stage_words = (stage_rows * std::max(lanes_pitch[0], lanes_pitch[1]) + 8 + 7) / 8 * 8;
+  p.args.stage_words =
+      (parts_row(stage_rows, std::max(lanes_pitch[0], lanes_pitch[1]), std::max(A::kApart, B::kApart)) + 8 +
+       7) /
+      8 * 8;
   const size_t sums = static_cast<size_t>(p.args.rounds > 1 ? 2 : 1) *
                       static_cast<size_t>(p.args.sum_rows * p.args.sum_pitch) * sizeof(float);
-  const size_t beside = kPartsWaves * (kPartsSlots + parts_own_words<A, B>()) * sizeof(uint4) + sums;
+  const size_t of_x = kPartsWaves * kPartsOfX * sizeof(uint4),
+               beside = kPartsWaves * parts_own_words<A, B>() * sizeof(uint4) + sums;
   const size_t stage = kBulkStages ? static_cast<size_t>(p.args.stage_words) * sizeof(uint4) : 0;
+  // All of x at once, two blocks at a time, if three stages find room beside it.
+  const size_t all_of_x = static_cast<size_t>(ceil_div(p.args.chunks, 2) * 2) * of_x;
+  p.args.held = p.args.chunks > 1 && all_of_x + beside + 3 * stage <= kPartsShared
+                    ? static_cast<int>(ceil_div(p.args.chunks, 2) * 2)
+                    : 1;
+  const size_t without_stages = beside + static_cast<size_t>(p.args.held) * of_x;
   p.args.stages = kPartsStages;
-  while (p.args.stages > 2 && beside + static_cast<size_t>(p.args.stages) * stage > kPartsShared)
+  while (p.args.stages > 2 && without_stages + static_cast<size_t>(p.args.stages) * stage > kPartsShared)
     --p.args.stages;
-  p.shared_bytes = beside + static_cast<size_t>(p.args.stages) * stage;
+  if (const int64_t all = ceil_div(most, stage_rows);
+      kResidentShared > 0 && std::is_same_v<A, B> && A::kResident && !norm_weight && a.count == 1 &&
+      p.args.whole && all <= kPartsStages &&
+      without_stages + static_cast<size_t>(all) * stage <= kResidentShared)
+    p.args.resident = true, p.args.stages = static_cast<int>(all);
+  p.shared_bytes = without_stages + static_cast<size_t>(p.args.stages) * stage;
 
-  // A lane's additions of a tile, the tree over lanes, a wave's tiles of a row, the waves four by four. The
-  // sums of x are exact but for one rounding.
+  // Additions of a tile, a wave's tiles of a row, the waves four by four. The sums of x are exact but for one
+  // rounding.
   const int wave = wave_size();
   const int of_waves = across == 1 ? 0 : 1 + static_cast<int>(ceil_div(across, 4));
-  const int sum = std::max(A::kAdds, B::kAdds) + 2 + (p.args.chunks - 1) + of_waves;
+  const int sum = std::max(A::kAdds, B::kAdds) + (p.args.chunks - 1) + of_waves;
   p.contract = "op=matmul x=i32 w=parts acc=i32 sum=" + std::to_string(sum) + " out=f32";
   const int64_t own = ceil_div(across_all, kPartsWaves) * (kPartsBlock / wave);
   p.norm_contract =
@@ -117,13 +133,24 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   p.name = op + std::string(std::string_view(op).starts_with("matmul") ? "_" : "_mfma_gemv_") + types +
            "<parts,rows=" + std::to_string(stage_rows) + ",waves=" + std::to_string(kPartsWaves) +
            ",chunks=" + std::to_string(p.args.chunks) + ",rounds=" + std::to_string(p.args.rounds) +
-           ",stages=" + std::to_string(kBulkStages ? p.args.stages : 1) + ",wave=" + std::to_string(wave) +
-           ">";
+           ",stages=" + std::to_string(kBulkStages ? p.args.stages : 1) +
+           (p.args.resident ? ",resident" : "") + ",wave=" + std::to_string(wave) + ">";
   return p;
 }
 
 template <class A, class B, class Epilogue, int kMatrices, bool kNorm>
 void launch(hipStream_t stream, const Plan& p, unsigned rows_of_x) {
+#if defined(GRETA_HIP_NVIDIA)
+  if constexpr (std::is_same_v<A, B> && A::kResident && kMatrices == 1 && !kNorm) {
+    if (p.args.resident) {
+      launch_dependent(p.name.c_str(), gemv_resident_kernel<A, Epilogue, kPartsWaves>,
+                       dim3(p.blocks, rows_of_x), dim3(static_cast<unsigned>(kPartsWaves * wave_size())),
+                       p.shared_bytes, stream, p.args);
+      check_launched(p.name);
+      return;
+    }
+  }
+#endif
   launch_dependent(p.name.c_str(), gemv_parts_kernel<A, B, Epilogue, kMatrices, kNorm, kPartsWaves>,
                    dim3(p.blocks, rows_of_x), dim3(static_cast<unsigned>(kPartsWaves * wave_size())),
                    p.shared_bytes, stream, p.args);

@@ -10,11 +10,15 @@
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
-inline constexpr int kPartsRows = 16;  // of a tile
+// Rows of the first or second halves of all tiles that `rows` rows make.
+__device__ __forceinline__ int rows_of_half(int rows, int half) {
+  const int most = kPartsRows / 2, whole = rows / kPartsRows * most, rest = rows % kPartsRows - half * most;
+  return whole + (rest < 0 ? 0 : rest < most ? rest : most);
+}
 
 struct PartsArgs {
   GemvArgs common;                 // its `splits` and `slab` are not used
-  int chunks = 1;                  // of columns
+  int chunks = 1, held = 1;        // of columns; whose x is in shared memory at once: all, or one
   int each = 1, more = 0;          // blocks of a chunk: `each`, and one more of the first `more`
   int across_inverse = 65536;      // 2^16 / blocks of the widest chunk, rounded up
   int groups = 1, log_rows = 4;    // tiles one below the other in a stage, a power of two; log2 of their rows
@@ -22,8 +26,9 @@ struct PartsArgs {
   int sum_rows = 0;                // of all matrices in a round, at most
   int sum_pitch = 4;               // floats from one row's sums, a wave each, to the next; a multiple of 4
   int stages = 2, stage_words = 0;
-  bool whole = false;  // rows of a stage lie in one piece, in memory as in the stage
-  int pitch[2] = {};   // words from row to row in a stage, of either lane
+  bool resident = false;  // gemv_resident.hpp
+  bool whole = false;     // rows of a stage lie in one piece, in memory as in the stage
+  int pitch[2] = {};      // words from row to row in a stage, of either lane
 };
 
 // A block's rows of a matrix, from the matrix's row `first` on, in shared memory: what is seldom asked for
@@ -72,6 +77,10 @@ struct PartsOrder {
     return kTwoLanes && (args.common.second >> matrix & 1) != 0;
   }
   __device__ __forceinline__ int pitch(bool second) const { return second ? args.pitch[1] : args.pitch[0]; }
+  // Of a stage's row, in words.
+  __device__ __forceinline__ int place(int row, bool second) const {
+    return parts_row(row, pitch(second), second ? B::kApart : A::kApart);
+  }
   __device__ __forceinline__ int bytes(int blocks, bool second) const {
     return blocks * (second ? B::kBytes : A::kBytes);
   }
@@ -107,8 +116,8 @@ struct PartsOrder {
   }
 
 #if defined(GRETA_HIP_NVIDIA)
-  // By one wave: the stage n, if there is one, when its slot of `words` is free.
-  __device__ __forceinline__ void fill(int n, uint4* words, uint64_t* bars) const {
+  // By two waves, a half of each tile each: the stage n, if there is one, when its slot of `words` is free.
+  __device__ __forceinline__ void fill(int n, int half, uint4* words, uint64_t* bars) const {
     const PartsStage at = stage(n);
     if (at.rows <= 0) return;
     const PartsShare& share = shares[at.matrix];
@@ -119,21 +128,19 @@ struct PartsOrder {
     slots.go_to(n);
     uint4* const to = words + slots.slot() * args.stage_words + moved(at.matrix, at.chunk);
     slots.wait_free();
-    if (args.whole) {
-      if (lane_id() == 0) {
-        const uint32_t all = static_cast<uint32_t>(at.rows) * share.row_bytes;
-        slots.expect(all);
-        slots.copy(to, from, all);
-      }
-    } else {  // row by row, from the first whole word to the last
-      const int ahead = beyond(at.chunk, lane_b), row = lane_id();
-      const auto own = static_cast<uint32_t>((ahead + bytes(blocks(at.chunk), lane_b) + 15) & ~15);
-      if (row == 0) slots.expect(static_cast<uint32_t>(at.rows) * own);
-      if (row < at.rows)
-        slots.copy(to + row * pitch(lane_b), from + static_cast<uint64_t>(row) * share.row_bytes - ahead,
-                   own);
+    // Whole rows together; others one by one, from the first whole word to the last.
+    const int skipped = beyond(at.chunk, lane_b), most = kPartsRows / 2;
+    const uint32_t own = args.whole
+                             ? share.row_bytes
+                             : static_cast<uint32_t>((skipped + bytes(blocks(at.chunk), lane_b) + 15) & ~15);
+    slots.expect(static_cast<uint32_t>(rows_of_half(at.rows, half)) * own);
+    GRETA_NO_UNROLL
+    for (int row = half * most; row < at.rows; row += kPartsRows) {
+      const int left = at.rows - row, rows = left < most ? left : most;
+      slots.copy(to + place(row, lane_b), pitch(lane_b) * 16,
+                 from + static_cast<uint64_t>(row) * share.row_bytes - skipped, share.row_bytes,
+                 args.whole ? 1 : rows, args.whole ? static_cast<uint32_t>(rows) * own : own);
     }
-    wave_sync();
   }
 #endif
 };

@@ -93,12 +93,14 @@ int64_t whole_rows(WeightType type, int64_t K) {
   return type == WeightType::q6_K ? (K + 2047) / 2048 * 2048 : K;
 }
 
-// One block of 256, several side by side, chunks of them, of one size and of two.
+// One block of 256, several side by side, chunks of them, of one size and of two, and so many that their x
+// is made into integers chunk by chunk.
 TEST(GemvParts, Columns) {
   SEEDED;
   std::mt19937_64 random = generator();
-  for (const int64_t K : {256, 512, 1024, 1280, 4352, 10240}) check(WeightType::q4_K, 1, 24, K, random);
-  for (const int64_t K : {2048, 4096, 10240}) check(WeightType::q6_K, 1, 24, K, random);
+  for (const int64_t K : {256, 512, 1024, 1280, 4352, 10240, 18432})
+    check(WeightType::q4_K, 1, 24, K, random);
+  for (const int64_t K : {2048, 4096, 10240, 18432}) check(WeightType::q6_K, 1, 24, K, random);
   for (const WeightType type : kTypes) check(type, 3, 40, whole_rows(type, 768), random);
 }
 

@@ -8,6 +8,8 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 
 inline constexpr int kPartsSlots = kPartsBlock / 4;
+// Words of a block in shared memory: slots; sums over sub-blocks of 32, 8 floats; what brings sums back.
+inline constexpr int kPartsOfX = kPartsSlots + 3;
 
 namespace gemv {
 
@@ -77,8 +79,8 @@ __device__ __forceinline__ uint4 limbs_of(const int (&values)[4]) {
   for (int i = 0; i < 4; ++i) z[i] = (static_cast<uint32_t>(values[i]) + 0x808080u) ^ 0x808080u;
   const uint32_t low01 = pick_bytes<0x5140>(z[0], z[1]), low23 = pick_bytes<0x5140>(z[2], z[3]),
                  high01 = pick_bytes<0x7362>(z[0], z[1]), high23 = pick_bytes<0x7362>(z[2], z[3]);
-  return make_uint4(pick_bytes<0x7632>(high01, high23), pick_bytes<0x7632>(low01, low23),
-                    pick_bytes<0x5410>(high01, high23), pick_bytes<0x5410>(low01, low23));
+  return make_uint4(pick_bytes<0x7632>(high01, high23), pick_bytes<0x5410>(high01, high23),
+                    pick_bytes<0x7632>(low01, low23), pick_bytes<0x5410>(low01, low23));
 }
 
 // To the nearest, ties to even; NaN gives 0.
@@ -97,56 +99,72 @@ __device__ __forceinline__ float over_lanes(float v, F f) {
   return v;
 }
 
-// A block of 256 values of x in a wave: B of its products, a pair of sub-blocks' sums, and the factor that
-// brings sums of integers back.
-struct BlockOfX {
-  PartsOfX parts;
-  float2 sums;
-  float back;
+// The upper and lower two digits of a lane's integers of a block, added up.
+struct DigitSums {
+  int upper, lower;
 };
 
-// The block's slots, its sums and factor. slots: the wave's own in shared memory. values: of slots lane · n +
-// j, n = 64 / wave_size().
-template <bool kMinima>
-__device__ __forceinline__ void make_integers(const PartsMap& map, const float4 (&values)[2], uint4* slots,
-                                              BlockOfX& x) {
+__device__ __forceinline__ float* sums_behind(uint4* slots) {
+  return reinterpret_cast<float*>(slots + kPartsSlots);
+}
+
+// Blocks' slots, and behind them the factors that bring sums of integers back. slots: kPartsOfX words of
+// shared memory a block, to be waited for. values: of slots lane · n + j, n = 64 / wave_size(). Several
+// blocks, step by step, hide each other's waiting.
+template <bool kMinima, int kBlocks>
+__device__ __forceinline__ void make_integers(const PartsMap& map, const float4 (&values)[kBlocks][2],
+                                              uint4* slots, DigitSums (&sums)[kBlocks]) {
   const int n = kPartsSlots / wave_size();
-  uint32_t largest = 0;
+  uint32_t largest[kBlocks] = {};
   GRETA_UNROLL
-  for (int j = 0; j < 2; ++j)
-    if (j < n) largest = largest_of(values[j], largest);
-  largest = wave_max(largest);
-  const bool finite = largest < 0x7f800000u;
-  const int power = power_for(largest);
-  const float factor = finite ? float_of_power(power) : 0.0f;  // times infinity NaN, and the integer is 0
-  int digits[4] = {};                                          // sums of the lane's, from the top
-  wave_sync();                                                 // the last block's slots are read
+  for (int b = 0; b < kBlocks; ++b) {
+    GRETA_UNROLL
+    for (int j = 0; j < 2; ++j)
+      if (j < n) largest[b] = largest_of(values[b][j], largest[b]);
+  }
   GRETA_UNROLL
-  for (int j = 0; j < 2; ++j) {
-    if (j >= n) break;
-    const float4 v = scaled(values[j], factor);
-    const int whole[4] = {nearest(v.x), nearest(v.y), nearest(v.z), nearest(v.w)};
-    const uint4 slot = limbs_of(whole);
-    slots[place_of_slot(map.lane * n + j)] = slot;
-    if constexpr (kMinima) {
-      digits[0] = add_bytes(slot.x, digits[0]), digits[2] = add_bytes(slot.y, digits[2]);
-      digits[1] = add_bytes(slot.z, digits[1]), digits[3] = add_bytes(slot.w, digits[3]);
+  for (int b = 0; b < kBlocks; ++b) largest[b] = wave_max(largest[b]);
+  int digits[kBlocks][4] = {};  // sums of the lane's, from the top
+  GRETA_UNROLL
+  for (int b = 0; b < kBlocks; ++b) {
+    const bool finite = largest[b] < 0x7f800000u;
+    const int power = power_for(largest[b]);
+    const float factor = finite ? float_of_power(power) : 0.0f;  // times infinity NaN, and the integer is 0
+    GRETA_UNROLL
+    for (int j = 0; j < 2; ++j) {
+      if (j >= n) break;
+      const float4 v = scaled(values[b][j], factor);
+      const int whole[4] = {nearest(v.x), nearest(v.y), nearest(v.z), nearest(v.w)};
+      const uint4 slot = limbs_of(whole);
+      slots[b * kPartsOfX + place_of_slot(map.lane * n + j)] = slot;
+      if constexpr (kMinima) {
+        digits[b][0] = add_bytes(slot.x, digits[b][0]), digits[b][1] = add_bytes(slot.y, digits[b][1]);
+        digits[b][2] = add_bytes(slot.z, digits[b][2]), digits[b][3] = add_bytes(slot.w, digits[b][3]);
+      }
+    }
+    sums_behind(slots + b * kPartsOfX)[8] = finite ? float_of_power(-power) : NAN;
+    // Upper and lower digits are exact in f32 together.
+    sums[b] = {digits[b][0] * 256 + digits[b][1], digits[b][2] * 256 + digits[b][3]};
+  }
+}
+
+// Sums over the blocks' sub-blocks of 32. To be waited for.
+template <int kBlocks>
+__device__ __forceinline__ void store_sums(const PartsMap& map, DigitSums (&sums)[kBlocks], uint4* slots) {
+  const int lanes = wave_size() / 8;  // of a sub-block
+  for (int mask = 1; mask < lanes; mask *= 2) {
+    GRETA_UNROLL
+    for (int b = 0; b < kBlocks; ++b) {
+      sums[b].upper += wave_shuffle_xor(sums[b].upper, mask);
+      sums[b].lower += wave_shuffle_xor(sums[b].lower, mask);
     }
   }
-  x.back = finite ? float_of_power(-power) : NAN;
-  if constexpr (kMinima) {
-    // A sub-block's upper and lower digits are exact in f32 together.
-    int upper = digits[0] * 256 + digits[1], lower = digits[2] * 256 + digits[3];
-    const int lanes = wave_size() / 8;  // of a sub-block of 32
-    for (int mask = 1; mask < lanes; mask *= 2) {
-      upper += wave_shuffle_xor(upper, mask);
-      lower += wave_shuffle_xor(lower, mask);
-    }
-    const float sum = fmaf(static_cast<float>(upper), 65536.0f, static_cast<float>(lower));
-    const int pair = map.sub_of_c();
-    x.sums = make_float2(wave_shuffle(sum, 2 * pair * lanes), wave_shuffle(sum, (2 * pair + 1) * lanes));
+  GRETA_UNROLL
+  for (int b = 0; b < kBlocks; ++b) {
+    if (map.lane % lanes == 0)
+      sums_behind(slots + b * kPartsOfX)[map.lane / lanes] =
+          fmaf(static_cast<float>(sums[b].upper), 65536.0f, static_cast<float>(sums[b].lower));
   }
-  wave_sync();
 }
 
 }  // namespace gemv

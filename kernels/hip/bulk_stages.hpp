@@ -3,17 +3,16 @@
 // own loads and stores, which a queue of copies would hold up. Other machines have none: kBulkStages.
 //
 //   GRETA_SHARED(uint64_t, bars, 2 * kMostBulkStages);
-//   by one wave, then wave_sync for it and a barrier for the others:   BulkStages::begin(bars, waves);
+//   by one wave, then a barrier for all:   BulkStages::begin(bars, fillers, waves);
 //   BulkStages filled(bars, count), read(bars, count);
-//   the wave whose turn it is:                        each wave:
-//     filled.wait_free();                               read.wait_full();
-//     filled.expect(bytes);  one lane, then wave_sync   … reads the slot read.slot() …
-//     filled.copy(to, from, bytes); …                   read.release();
-//     filled.go_to(n); the stage n                      read.next();
+//   each of the stage's fillers:                      each wave:
+//     filled.go_to(n); the stage n                      read.wait_full();
+//     filled.wait_free();                               … reads the slot read.slot() …
+//     filled.expect(bytes);                             read.release();
+//     filled.copy(…); …                                 read.next();
 //
 // A copy's bytes are read once, so they are the first that leave L2. Addresses and bytes are multiples of 16.
-// What a copy costs its wave, some 70 cycles, does not depend on its length, and lanes take turns: few long
-// ones. A long copy is faster where both ends have the same place within 128 bytes.
+// A wave's copies follow each other by some 4 cycles for each 128 bytes and 60 more: two waves share a stage.
 #pragma once
 
 #include <cstdint>
@@ -34,12 +33,12 @@ class BulkStages {
   // count: 2 to kMostBulkStages.
   __device__ __forceinline__ BulkStages(uint64_t* bars, int count) : bars_(address(bars)), count_(count) {}
   // By one lane: the machine takes lanes one after another.
-  __device__ __forceinline__ static void begin(uint64_t* bars, int waves) {
+  __device__ __forceinline__ static void begin(uint64_t* bars, int fillers, int waves) {
     const BulkStages all(bars, kMostBulkStages);
     if (lane_id() != 0) return;
     GRETA_UNROLL
     for (int slot = 0; slot < kMostBulkStages; ++slot) {
-      asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(all.full(slot)));
+      asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(all.full(slot)), "r"(fillers));
       asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(all.free(slot)), "r"(waves));
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
@@ -55,19 +54,39 @@ class BulkStages {
   // The first time around every slot is free.
   __device__ __forceinline__ void wait_free() const { wait(free(slot_), parity_ ^ 1); }
   __device__ __forceinline__ void wait_full() const { wait(full(slot_), parity_); }
-  __device__ __forceinline__ void expect(uint32_t bytes) const {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(full(slot_)), "r"(bytes)
-                 : "memory");
+  // Where there are no more stages than slots: the first one, the one after it, …
+  __device__ __forceinline__ void wait_full_once() {
+    wait(bars_, 0);
+    bars_ += 8;
   }
-  __device__ __forceinline__ void copy(void* to, const void* from, uint32_t bytes) const {
+  // By a wave, all lanes with the same arguments: the slot will have `all` bytes of this filler.
+  __device__ __forceinline__ void expect(uint32_t all) const {
+    if (elected())
+      asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(full(slot_)), "r"(all)
+                   : "memory");
+  }
+  // Likewise: `count` copies of `bytes`; steps in bytes.
+  __device__ __forceinline__ void copy(void* to, int to_step, const void* from, uint32_t from_step, int count,
+                                       uint32_t bytes) const {
     // What createpolicy.fractional.L2::evict_first makes of 1.0, without its time; the constant is in CUTLASS
     // (TMA::CacheHintSm90).
     constexpr uint64_t kOnce = 0x12f0000000000000;
-    asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, "
-        "[%3], %4;" ::"r"(address(to)),
-        "l"(from), "r"(bytes), "r"(full(slot_)), "l"(kOnce)
-        : "memory");
+    const uint64_t begin = reinterpret_cast<uintptr_t>(from);
+    uint64_t source = static_cast<uint64_t>(uniform(static_cast<uint32_t>(begin >> 32))) << 32 |
+                      uniform(static_cast<uint32_t>(begin));
+    uint32_t target = uniform(address(to));
+    const uint32_t bar = uniform(full(slot_)), far = uniform(from_step), size = uniform(bytes);
+    const int step = static_cast<int>(uniform(static_cast<uint32_t>(to_step))),
+              copies = static_cast<int>(uniform(static_cast<uint32_t>(count)));
+    if (!elected()) return;
+    GRETA_NO_UNROLL
+    for (int i = 0; i < copies; ++i, source += far, target += step) {
+      asm volatile(
+          "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, "
+          "[%3], %4;" ::"r"(target),
+          "l"(source), "r"(size), "r"(bar), "l"(kOnce)
+          : "memory");
+    }
   }
   // By all lanes, when the slot was full and the wave has read what it wants of it: a wave that went ahead
   // would release a slot twice, and another one's slot would be filled while it reads.
@@ -78,6 +97,20 @@ class BulkStages {
   }
 
  private:
+  // One lane, known to the compiler as one.
+  __device__ __forceinline__ static bool elected() {
+    uint32_t one;
+    asm volatile(
+        "{\n"
+        ".reg .pred one;\n"
+        "elect.sync _|one, 0xffffffff;\n"
+        "selp.b32 %0, 1, 0, one;\n"
+        "}"
+        : "=r"(one));
+    return one != 0;
+  }
+  // The same, and known to be the same in all lanes.
+  __device__ __forceinline__ static uint32_t uniform(uint32_t v) { return __shfl_sync(0xffffffffu, v, 0); }
   __device__ __forceinline__ static uint32_t address(const void* p) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(p));
   }

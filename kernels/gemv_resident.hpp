@@ -1,0 +1,114 @@
+// A GEMV kernel through the matrix unit for matrices so small that all of a block's rows are in shared memory
+// at once, with room for another block: what gemv_parts_block.hpp does, without a ring. Private to the
+// gemv_parts_ and fused_ files.
+//
+// Such a product takes less time for its bytes than for what comes before the first and after the last one.
+// So two blocks fit a multiprocessor, in registers too: the next launch's comes in while this one's works,
+// asks for its rows at the rate at which memory gives them, and has them when x is there.
+#pragma once
+
+#include "kernels/gemv_parts_block.hpp"
+
+namespace greta::kernels::inline GRETA_MACHINE {
+
+#if defined(GRETA_HIP_NVIDIA)
+// About a multiprocessor's share of what memory can give: H200, 4.2 TB/s, 132 of them, 1.755 GHz. What is
+// asked for faster queues up, and the x of the launch ahead behind it.
+inline constexpr int kBytesACycle = 18;
+
+template <class Lane, class Epilogue, int kWaves>
+__global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kernel(PartsArgs args) {
+  const GemvArgs& a = args.common;
+  release_successor();
+  GRETA_DYNAMIC_SHARED(uint4, all_slots);
+  GRETA_SHARED(uint64_t, bars, 2 * kMostBulkStages);
+  const int team = wave_id();
+  uint4* const words = all_slots + kWaves * kPartsOfX;
+  float* const sums = reinterpret_cast<float*>(words + args.stages * args.stage_words);
+  if (team == 0) BulkStages::begin(bars, 2, kWaves);
+  const int across = args.each, fours = (across + 3) / 4;
+  const GemvShare share = gemv_share<false>(a, 0);
+  if (across % 4 != 0) {
+    for (int i = static_cast<int>(threadIdx.x); i < share.rows * args.sum_pitch; i += kWaves * wave_size())
+      sums[i] = 0;
+  }
+  __syncthreads();
+  BulkStages stages(bars, kMostBulkStages);
+  const int stage_rows = 1 << args.log_rows, half = kPartsRows / 2;
+  // As PartsOrder::moved, the same for all stages.
+  const int moved = (static_cast<int>(reinterpret_cast<uintptr_t>(a.m[0].data) >> 4) +
+                     static_cast<int>(share.first) * args.pitch[0]) &
+                    7;
+  if (team < 2 * args.stages) {  // two waves a stage, a half of each tile each
+    const int stage = team / 2, first = stage << args.log_rows, left = share.rows - first,
+              rows = left < stage_rows ? left : stage_rows;
+    const uint32_t row_bytes = static_cast<uint32_t>(a.m[0].row_bytes);
+    const uint8_t* const from = a.m[0].data + (share.first + first) * a.m[0].row_bytes;
+    uint4* const to = words + stage * args.stage_words + moved;
+    stages.go_to(stage);
+    stages.expect(static_cast<uint32_t>(rows > 0 ? rows_of_half(rows, team % 2) : 0) * row_bytes);
+    const long long pause = team * (static_cast<long long>(stage_rows / 2) * row_bytes / kBytesACycle);
+    const long long begin = clock64();
+    while (clock64() - begin < pause) {
+    }
+    GRETA_NO_UNROLL
+    for (int row = team % 2 * half; row < rows; row += kPartsRows)
+      stages.copy(to + parts_row(row, args.pitch[0], Lane::kApart), 0, from + row * a.m[0].row_bytes, 0, 1,
+                  static_cast<uint32_t>(rows - row < half ? rows - row : half) * row_bytes);
+  }
+
+  const PartsMap map;
+  const int group = team * args.across_inverse >> 16, column = team - group * across,
+            above = group * kPartsRows;
+  const bool works = group < args.groups && above < share.rows;
+  const int thread = static_cast<int>(threadIdx.x);
+  wait_for_predecessor();
+  float4 v[1][2] = {};
+  if (works) {
+    const float4* const x =
+        reinterpret_cast<const float4*>(a.x + blockIdx.y * static_cast<int64_t>(a.K) + column * kPartsBlock);
+    v[0][0] = x[map.lane * 2], v[0][1] = x[map.lane * 2 + 1];
+  }
+  const auto early = Epilogue::early(a, share);
+  using Early = std::remove_const_t<decltype(early)>;
+  GRETA_SHARED(Early, kept_early, parts_threads<kWaves>());  // registers are few
+  kept_early[thread] = early;
+  if (works) {
+    const int pitch = args.pitch[0];
+    const uint4* tile = words + moved + parts_row(above, pitch, Lane::kApart) + column * Lane::kBytes / 16;
+    // While x is on its way.
+    BulkStages read(bars, kMostBulkStages);
+    read.wait_full_once();
+    auto factors = Lane::factors(map, tile, pitch);
+    uint4* const slots = all_slots + team * kPartsOfX;
+    PartsOfX of_x;
+    gemv::DigitSums digits[1];
+    gemv::make_integers<Lane::kMinima>(map, v, slots, digits);
+    wave_sync();
+    Lane::load_x(map, slots, of_x);
+    gemv::store_sums(map, digits, slots);
+    const float* const sums_of_x = gemv::sums_behind(slots);
+    wave_sync();
+    for (int left = share.rows - above;;) {
+      float sum[kMostSums];
+      Lane::multiply_32(map, tile, pitch, factors, of_x, sums_of_x, sum[0]);
+      const PartsRowSum own = gemv::sum_of_row(map, sum);
+      const int row = Lane::tile_row(own.row);
+      if (own.mine && row < left)
+        sums[(share.rows - left + row) * args.sum_pitch + column] = own.sum * sums_of_x[8];
+      left -= stage_rows;
+      if (left <= 0) break;
+      read.wait_full_once();
+      tile += args.stage_words;
+      factors = Lane::factors(map, tile, pitch);
+    }
+  }
+  __syncthreads();
+  const auto all = [&](int) { return share; };
+  const GemvRows<decltype(all)> rows{all, 0, kGemvAllRows, kWaves * wave_size()};
+  Epilogue::run(a, rows, kept_early[thread],
+                [&](int, int row) { return gemv::sum_of_waves<kWaves>(sums + row * args.sum_pitch, fours); });
+}
+#endif
+
+}  // namespace greta::kernels::inline GRETA_MACHINE
