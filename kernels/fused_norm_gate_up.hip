@@ -8,7 +8,7 @@ namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 struct StoreActivation {
-  static constexpr bool kApart = false;
+  static constexpr bool kApart = false, kResident = false;
   __device__ static float early(const GemvArgs&, const GemvShare&) { return 0; }
   template <class Rows, class Value>
   __device__ static void run(const GemvArgs& a, const Rows& rows, float, const Value& value) {

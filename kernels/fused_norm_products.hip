@@ -6,7 +6,7 @@ namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
 struct StoreProducts {
-  static constexpr bool kApart = true;
+  static constexpr bool kApart = true, kResident = false;
   __device__ static float early(const GemvArgs&, const GemvShare&) { return 0; }
   template <class Rows, class Value>
   __device__ static void run(const GemvArgs& a, const Rows& rows, float, const Value& value) {

@@ -197,7 +197,7 @@ struct GemvRows {
 
 // The epilogue of one product.
 struct StoreRow {
-  static constexpr bool kApart = false;
+  static constexpr bool kApart = false, kResident = true;
   // Where the thread's first row goes.
   __device__ static float* early(const GemvArgs& a, const GemvShare& share) {
     return a.m[0].y + blockIdx.y * a.m[0].rows + share.first + threadIdx.x;

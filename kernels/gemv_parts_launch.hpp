@@ -51,6 +51,10 @@ struct Plan {
   std::string name, contract, norm_contract;
 };
 
+// Whether small matrices have gemv_resident_kernel.
+template <class A, class B, class Epilogue>
+constexpr bool kResident = std::is_same_v<A, B>&& A::kResident&& Epilogue::kResident;
+
 // `op`: the kernel's name without its types and numbers.
 template <class A, class B, class Epilogue>
 Plan plan(const char* op, std::span<const Projection> projections, const float* x, const float* norm_weight) {
@@ -115,9 +119,8 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   while (p.args.stages > 2 && without_stages + static_cast<size_t>(p.args.stages) * stage > kPartsShared)
     --p.args.stages;
   if (const int64_t all = ceil_div(most, stage_rows);
-      kResidentShared > 0 && std::is_same_v<A, B> && A::kResident && !norm_weight && a.count == 1 &&
-      p.args.whole && all <= kPartsStages &&
-      without_stages + static_cast<size_t>(all) * stage <= kResidentShared)
+      kResidentShared > 0 && kResident<A, B, Epilogue> && a.count == 1 && !norm_weight && p.args.whole &&
+      all <= kPartsStages && without_stages + static_cast<size_t>(all) * stage <= kResidentShared)
     p.args.resident = true, p.args.stages = static_cast<int>(all);
   p.shared_bytes = without_stages + static_cast<size_t>(p.args.stages) * stage;
 
@@ -141,7 +144,7 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
 template <class A, class B, class Epilogue, int kMatrices, bool kNorm>
 void launch(hipStream_t stream, const Plan& p, unsigned rows_of_x) {
 #if defined(GRETA_HIP_NVIDIA)
-  if constexpr (std::is_same_v<A, B> && A::kResident && kMatrices == 1 && !kNorm) {
+  if constexpr (kResident<A, B, Epilogue> && kMatrices == 1 && !kNorm) {
     if (p.args.resident) {
       launch_dependent(p.name.c_str(), gemv_resident_kernel<A, Epilogue, kPartsWaves>,
                        dim3(p.blocks, rows_of_x), dim3(static_cast<unsigned>(kPartsWaves * wave_size())),

@@ -4,7 +4,8 @@
 //
 // Such a product takes less time for its bytes than for what comes before the first and after the last one.
 // So two blocks fit a multiprocessor, in registers too: the next launch's comes in while this one's works,
-// asks for its rows at the rate at which memory gives them, and has them when x is there.
+// asks for its rows at the rate at which memory gives them, and has them when x is there. It is for a product
+// behind others that fill the card: where multiprocessors stand empty some get two of its blocks.
 #pragma once
 
 #include "kernels/gemv_parts_block.hpp"
