@@ -385,8 +385,10 @@ Attested lane_decode(const char* op, hipStream_t stream, Decode d, const void* k
   return {name, attention_contract("f32", "f32", {kRun + tree_depth(lanes), sum, runs + 2}, "ieee")};
 }
 
-bool through_unit(Unit unit, CacheType type, int64_t Dh) {
-  return unit == Unit::mfma && type != CacheType::f32 && Dh <= kMaxUnitDh;
+Attested decode(const char* op, hipStream_t stream, const Decode& d, const void* k_cache, const void* v_cache,
+                CacheType type, float* workspace, Unit unit) {
+  const bool through_unit = unit == Unit::mfma && type != CacheType::f32 && d.Dh <= kMaxUnitDh;
+  return (through_unit ? unit_decode : lane_decode)(op, stream, d, k_cache, v_cache, type, workspace);
 }
 
 Decode decode_call(const char* op, const float* q, const void* k_cache, const void* v_cache,
@@ -421,8 +423,7 @@ Attested attention_decode(hipStream_t stream, const float* q, const void* k_cach
                           int64_t Dh, float* workspace, float* out, Unit unit) {
   constexpr const char* kOp = "attention_decode";
   const Decode d = decode_call(kOp, q, k_cache, v_cache, positions, capacity, H, Hkv, Dh, workspace, out);
-  return (through_unit(unit, type, Dh) ? unit_decode : lane_decode)(kOp, stream, d, k_cache, v_cache, type,
-                                                                    workspace);
+  return decode(kOp, stream, d, k_cache, v_cache, type, workspace, unit);
 }
 
 RopeAttentionRan rope_attention_decode(hipStream_t stream, const float* q, const float* k, const float* v,
@@ -435,8 +436,7 @@ RopeAttentionRan rope_attention_decode(hipStream_t stream, const float* q, const
   Decode d = decode_call(kOp, q, k_cache, v_cache, positions, capacity, H, Hkv, Dh, workspace, out);
   require_rope(Dh, rope_dims, kOp);
   d.unturned = {k, v, frequency, static_cast<int>(rope_dims / 2), q_out, k_out, k_cache, v_cache};
-  const Attested attended = (through_unit(unit, type, Dh) ? unit_decode : lane_decode)(
-      kOp, stream, d, k_cache, v_cache, type, workspace);
+  const Attested attended = decode(kOp, stream, d, k_cache, v_cache, type, workspace, unit);
   const Attested turned{attended.kernel, kRopeContract}, written{attended.kernel, copy_contract(type)};
   return {turned, turned, written, written, attended};
 }
