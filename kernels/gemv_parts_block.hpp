@@ -130,7 +130,8 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   };
   // x is made into integers two blocks at a time, which hide each other's waiting; the first two are asked
   // for as soon as may be. A block that is not there is zeros.
-  const bool works = group<args.groups, of_two = args.held> 1;
+  const bool works = group < args.groups;
+  const bool of_two = args.held > 1;
   const auto load_of_chunk = [&](const float* values, int chunk, float4(&v)[2]) {
     if (works && chunk < args.chunks && column < order.blocks(chunk))
       load_block(values, order.first_block(chunk) + column, v);
@@ -150,7 +151,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   }
   __syncthreads();
 #if defined(GRETA_HIP_NVIDIA)
-  // The last waves fill what there is room for, and the rest if they have no tile.
+  // The last two waves fill what there is room for, and the rest if they have no tile.
   const bool last = team >= kWaves - 2, in_turns = ((kWaves - 2) * args.across_inverse >> 16) < args.groups,
              fills_all = last && !in_turns;
   if (last) order.fill(0, team % 2, words, bars);
