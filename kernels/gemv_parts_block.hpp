@@ -92,8 +92,8 @@ __device__ __forceinline__ float sum_of_waves(const float* sums, int fours) {
 
 // A: the lane of most matrices; B: of those in `second`. Epilogue::kResident: small matrices are
 // gemv_resident_kernel's; kApart: each matrix's rows are taken by themselves, so that the units of all can be
-// shared out together; early(args, share): what a thread's first row of the first matrix wants, asked for when
-// x is; run(args, rows, early, value), value(i, r): the product of this block's row r of matrix i.
+// shared out together; early(args, share): what a thread's first row of the first matrix wants, asked for
+// when x is; run(args, rows, early, value), value(i, r): the product of this block's row r of matrix i.
 template <class A, class B, class Epilogue, int kMatrices, bool kNorm, int kWaves>
 __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(PartsArgs args) {
   const GemvArgs& a = args.common;
