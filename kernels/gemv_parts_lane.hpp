@@ -3,8 +3,8 @@
 //
 // The block's integers go to the unit's integer product as they are, a byte each, and x as an integer of 31
 // bits in four limbs of a byte, so that the sums of a sub-block are exact; its scale and minimum are applied
-// to them in f32 (docs/contracts.md, x=i32 w=parts). That costs about two instructions a weight where a
-// conversion to f32 costs five.
+// to them in f32 (docs/contracts.md, x=i32 w=parts). That costs Q4_K little more than one instruction a
+// weight where a conversion to f32 costs five.
 //
 // Rows of W are A of a product. Which k a product takes is ours to choose: lanes hold 8 k each, those that
 // share 16 rows two sub-blocks at wave 32, four at wave 64. Columns of B are the limbs of these sub-blocks,
@@ -17,9 +17,10 @@
 //   kType    the packing
 //   kBytes   of a block
 //   kMinima  whether sub-blocks have a minimum; kAdds: a lane's additions a row and block, and over lanes
-//   load_x(map, slots, x)  the lane's share of B of the block's products; slots: the block's 64
-//   kResident  whether there is a gemv_resident_kernel, whose registers are few
 //   kApart   of parts_row; tile_row(r): the tile's row that is the unit's row r
+//   kResident  whether there is a gemv_resident_kernel: then also factors and multiply_32, which are multiply
+//            at wave 32 in two steps
+//   load_x(map, slots, x)  the lane's share of B of the block's products; slots: the block's 64
 //   multiply(map, tile, pitch, byte, x, sums, sum)
 //            sum[i] = what lane and row map.row_of_sum(i) of the unit make of this block. tile: 16 rows in
 //            shared memory (parts_row); byte: where in each row the block begins; sums: of x, of the block's
