@@ -8,7 +8,7 @@
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
-#if defined(GRETA_HIP_NVIDIA)
+#if defined(GRETA_HIP_NVIDIA)  // two resident blocks have 113 KB each, of it some for what is static
 inline constexpr int kPartsWaves = 16, kPartsShared = 225 * 1024, kResidentShared = 100 * 1024;
 #else  // elsewhere 64 KB
 inline constexpr int kPartsWaves = 4, kPartsShared = 63 * 1024, kResidentShared = 0;
@@ -53,7 +53,7 @@ struct Plan {
 
 // Whether small matrices have gemv_resident_kernel.
 template <class A, class B, class Epilogue>
-constexpr bool kResident = std::is_same_v<A, B>&& A::kResident&& Epilogue::kResident;
+constexpr bool kResident = (A::kResident && Epilogue::kResident && std::is_same_v<A, B>);
 
 // `op`: the kernel's name without its types and numbers.
 template <class A, class B, class Epilogue>
