@@ -341,7 +341,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
     denominators[wave * HEADS + head] = running.sum;
   }
   __syncthreads();
-  finish_part<HEADS, kThreads>(d, share, {outs, kDims, maxima, denominators, waves}, ring, last);
+  finish_part<HEADS, kThreads, kDims>(d, share, {outs, kDims, maxima, denominators, waves}, ring, last);
 }
 
 template <CacheType C, int LANES, int HEADS>
@@ -381,7 +381,7 @@ Attested lane_decode(const char* op, hipStream_t stream, Decode d, const void* k
   const int64_t ahead = type == CacheType::f32 ? kAhead<CacheType::f32> : kAhead<CacheType::f16>;
   const int64_t waves = kThreads / wave, run_keys = ahead * (wave / lanes);
   const int64_t runs = ceil_div(longest_part(d), waves * run_keys);
-  const int64_t sum = runs * ahead + tree_depth(wave / lanes) + waves + join_additions(build, d);
+  const int64_t sum = runs * ahead + tree_depth(wave / lanes) + waves + join_additions(build, d, lanes * kRun);
   return {name, attention_contract("f32", "f32", {kRun + tree_depth(lanes), sum, runs + 2}, "ieee")};
 }
 

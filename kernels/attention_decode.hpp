@@ -80,117 +80,149 @@ __device__ __forceinline__ void fill_turns(const Unturned& u, int position, Turn
     turns[pair] = turn_by(position, u.frequency[pair]);
 }
 
+__device__ __forceinline__ float4 fma4(float w, float4 x, float4 sum) {
+  return make_float4(fmaf(w, x.x, sum.x), fmaf(w, x.y, sum.y), fmaf(w, x.z, sum.z), fmaf(w, x.w, sum.w));
+}
+
+// A thread has four dims of a row; the next power of two of `heads` rows are a slice of what is added up.
+// DIMS: at least Dh, a power of two.
+template <int THREADS, int DIMS>
+struct Fours {
+  static constexpr int kLanes = DIMS / 4, kRows = THREADS / kLanes;
+  int dim, row;
+  __device__ __forceinline__ Fours()
+      : dim(static_cast<int>(threadIdx.x) % kLanes * 4), row(static_cast<int>(threadIdx.x) / kLanes) {}
+};
+__host__ __device__ __forceinline__ constexpr int log2_rows(int heads) {
+  int log2 = 0;
+  while (1 << log2 < heads) ++log2;
+  return log2;
+}
+
 template <int HEADS, int THREADS>
 size_t join_shared(int most) {
   return THREADS * sizeof(float4) + static_cast<size_t>(HEADS * (most + 1)) * sizeof(float);
 }
 
-__device__ __forceinline__ float4 fma4(float w, float4 x, float4 sum) {
-  return make_float4(fmaf(w, x.x, sum.x), fmaf(w, x.y, sum.y), fmaf(w, x.z, sum.z), fmaf(w, x.w, sum.w));
-}
+// A thread's four dims of a head: their sum before the division, and what it is to be divided by.
+struct Joined {
+  float4 sum;
+  float denominator;
+};
 
-// out[h, :] = Σ_parts 2^(max_part − max) out_part / Σ_parts 2^(max_part − max) sum_part of the heads from h0
-// on. A thread has 4 dims of every `slices`-th part; the slices are added up in ascending order.
-template <int HEADS, int THREADS>
-__device__ __forceinline__ void join(const Decode& d, int count, int h0, int heads, uint4* shared) {
-  constexpr int kBatch = 9;  // loads of a thread under way
-  const int thread = static_cast<int>(threadIdx.x), H = d.Hkv * d.group, fours = heads * d.Dh / 4;
-  const int slices = THREADS / fours < count ? THREADS / fours : count;
-  const int slice = thread / fours, four = thread % fours;
-  float4* const sums = reinterpret_cast<float4*>(shared);             // [slice][four]
+// sum = Σ_parts 2^(max_part − max) out_part, denominator = Σ_parts 2^(max_part − max) sum_part. A thread of
+// row `own.row` has every `slices`-th part; the slices are added up in ascending order, by those of the
+// heads' rows, to whom alone the result belongs.
+//
+// One block in many comes here, and has none of the instructions at hand: few of them, rather than fast ones.
+template <int HEADS, int THREADS, int DIMS>
+__device__ __forceinline__ Joined join(const Decode& d, const Fours<THREADS, DIMS>& own, int count, int h0,
+                                       int heads, uint4* shared) {
+  constexpr int kBatch = 8;  // loads of a thread under way
+  const int thread = static_cast<int>(threadIdx.x), shift = log2_rows(heads);
+  const int all_slices = own.kRows >> shift, slices = all_slices < count ? all_slices : count;
+  const int slice = own.row >> shift, h = own.row & ((1 << shift) - 1);
+  const bool works = slice < slices && h < heads && own.dim < d.Dh;
+  float4* const sums = reinterpret_cast<float4*>(shared);             // [thread]
   float* const weights = reinterpret_cast<float*>(shared + THREADS);  // [head][part]
   float* const denominators = weights + HEADS * d.most;
-  const float4* const outs = reinterpret_cast<const float4*>(d.outs + static_cast<int64_t>(h0) * d.Dh) + four;
-  const int64_t stride = static_cast<int64_t>(H) * d.Dh / 4;
-  float4 values[kBatch];
-  const auto load = [&](int part0) {
-    GRETA_UNROLL
-    for (int i = 0; i < kBatch; ++i) {
-      const int part = part0 + i * slices;
-      values[i] = slice < slices && part < count ? outs[part * stride] : make_float4(0, 0, 0, 0);
-    }
-  };
-
-  load(slice);
-  for (int h = wave_id(); h < heads; h += THREADS / wave_size()) {
-    const float2* const stats = d.stats + static_cast<int64_t>(h0 + h) * d.most;
-    float largest = -INFINITY, sum = 0;
-    for (int part = lane_id(); part < count; part += wave_size()) largest = fmaxf(largest, stats[part].x);
-    for (int mask = 1; mask < wave_size(); mask *= 2)
-      largest = fmaxf(largest, wave_shuffle_xor(largest, mask));
-    for (int part = lane_id(); part < count; part += wave_size()) {
-      const float2 of_part = stats[part];
-      const float weight = power_of_two(of_part.x - largest);
-      weights[h * d.most + part] = weight;
-      sum = fmaf(weight, of_part.y, sum);
-    }
-    for (int mask = 1; mask < wave_size(); mask *= 2) sum += wave_shuffle_xor(sum, mask);
-    if (lane_id() == 0) denominators[h] = sum;
-  }
-  __syncthreads();
-  const int h = four * 4 / d.Dh;
+  const int of_part = d.Hkv * d.group * d.Dh;
+  const float* outs = d.outs + slice * of_part + (h0 + h) * d.Dh + own.dim;
   float4 sum = make_float4(0, 0, 0, 0);
-  for (int part0 = slice; part0 < count && slice < slices; part0 += kBatch * slices) {
+  GRETA_NO_UNROLL
+  for (int part0 = 0; part0 < count; part0 += kBatch * slices) {
+    float4 values[kBatch];
     GRETA_UNROLL
     for (int i = 0; i < kBatch; ++i) {
-      const int part = part0 + i * slices;
-      if (part < count) sum = fma4(weights[h * d.most + part], values[i], sum);
+      values[i] = make_float4(0, 0, 0, 0);
+      if (works && part0 + slice + i * slices < count) values[i] = *reinterpret_cast<const float4*>(outs);
+      outs += slices * of_part;
     }
-    load(part0 + kBatch * slices);
+    if (part0 == 0) {
+      GRETA_NO_UNROLL
+      for (int of_wave = wave_id(); of_wave < heads; of_wave += THREADS / wave_size()) {
+        const float2* const stats = d.stats + (h0 + of_wave) * d.most;
+        const int lane = lane_id();
+        const float2 first = lane < count ? stats[lane] : make_float2(-INFINITY, 0);
+        float largest = first.x, all = 0;
+        GRETA_NO_UNROLL
+        for (int part = lane + wave_size(); part < count; part += wave_size())
+          largest = fmaxf(largest, stats[part].x);
+        for (int mask = 1; mask < wave_size(); mask *= 2)
+          largest = fmaxf(largest, wave_shuffle_xor(largest, mask));
+        GRETA_NO_UNROLL
+        for (int part = lane; part < count; part += wave_size()) {
+          const float2 of_one = part == lane ? first : stats[part];
+          const float weight = power_of_two(of_one.x - largest);
+          weights[of_wave * d.most + part] = weight;
+          all = fmaf(weight, of_one.y, all);
+        }
+        for (int mask = 1; mask < wave_size(); mask *= 2) all += wave_shuffle_xor(all, mask);
+        if (lane == 0) denominators[of_wave] = all;
+      }
+      __syncthreads();
+    }
+    GRETA_UNROLL
+    for (int i = 0; i < kBatch; ++i) {
+      const int part = part0 + slice + i * slices;
+      if (works) sum = fma4(weights[h * d.most + (part < count ? part : count - 1)], values[i], sum);
+    }
   }
   sums[thread] = sum;
   __syncthreads();
-  if (slice != 0) return;
-  for (int other = 1; other < slices; ++other) sum = fma4(1, sums[other * fours + four], sum);
-  const float denominator = denominators[h];
-  reinterpret_cast<float4*>(d.out + static_cast<int64_t>(h0) * d.Dh)[four] =
-      make_float4(sum.x / denominator, sum.y / denominator, sum.z / denominator, sum.w / denominator);
+  if (own.row >= heads || !works) return {};
+  GRETA_NO_UNROLL
+  for (int other = 1; other < slices; ++other)
+    sum = fma4(1, sums[thread + (other << shift) * own.kLanes], sum);
+  return {sum, denominators[h]};
 }
 
-// Of each wave and head: sums [wave][HEADS][dims] before the division, the maximum that they are relative to
-// (of the scores times log2 e), and the exponentials' sum; in shared memory.
+// Of each wave and head: sums [wave][HEADS], `pitch` floats from one to the next, before the division, the
+// maximum that they are relative to (of the scores times log2 e), and the exponentials' sum; in shared
+// memory.
 struct WaveSums {
   const float* outs;
-  int dims;
+  int pitch;
   const float *maxima, *denominators;
   int waves;
 };
 // The waves' sums become the part's; the last block of the set joins the parts. By all threads, after a
 // barrier.
-template <int HEADS, int THREADS>
+template <int HEADS, int THREADS, int DIMS>
 __device__ __forceinline__ void finish_part(const Decode& d, const Share& share, const WaveSums& of_waves,
                                             uint4* shared, uint32_t* last) {
-  const int fours = d.Dh / 4;
-  const float *const outs = of_waves.outs, *const maxima = of_waves.maxima,
-                     *const denominators = of_waves.denominators;
-  const int waves = of_waves.waves, dims = of_waves.dims;
-  float4* const part_outs = reinterpret_cast<float4*>(
-      d.outs + (static_cast<int64_t>(share.part) * d.Hkv * d.group + share.h0) * d.Dh);
-  for (int i = static_cast<int>(threadIdx.x); i < share.heads * fours; i += THREADS) {
-    const int h = i / fours, column = i % fours * 4;
-    float largest = -INFINITY, denominator = 0;
-    float4 sum = make_float4(0, 0, 0, 0);
+  const Fours<THREADS, DIMS> own;
+  static_assert(HEADS <= own.kRows);
+  const int head = share.h0 + own.row;
+  const bool has_head = own.row < share.heads && own.dim < d.Dh;
+  Joined joined{make_float4(0, 0, 0, 0), 0};
+  if (has_head) {
+    const int of_head = own.row;
+    float largest = -INFINITY;
     GRETA_UNROLL
-    for (int w = 0; w < waves; ++w) largest = fmaxf(largest, maxima[w * HEADS + h]);
+    for (int w = 0; w < of_waves.waves; ++w) largest = fmaxf(largest, of_waves.maxima[w * HEADS + of_head]);
     GRETA_UNROLL
-    for (int w = 0; w < waves; ++w) {
-      const float weight = power_of_two(maxima[w * HEADS + h] - largest);
-      sum = fma4(weight, *reinterpret_cast<const float4*>(outs + (w * HEADS + h) * dims + column), sum);
-      denominator = fmaf(weight, denominators[w * HEADS + h], denominator);
+    for (int w = 0; w < of_waves.waves; ++w) {
+      const int i = w * HEADS + of_head;
+      const float weight = power_of_two(of_waves.maxima[i] - largest);
+      joined.sum = fma4(
+          weight, *reinterpret_cast<const float4*>(of_waves.outs + i * of_waves.pitch + own.dim), joined.sum);
+      joined.denominator = fmaf(weight, of_waves.denominators[i], joined.denominator);
     }
-    if (share.parts.count == 1) {
-      reinterpret_cast<float4*>(d.out + static_cast<int64_t>(share.h0) * d.Dh)[i] =
-          make_float4(sum.x / denominator, sum.y / denominator, sum.z / denominator, sum.w / denominator);
-      continue;
+    if (share.parts.count > 1) {
+      float* const out = d.outs + (share.part * d.Hkv * d.group + head) * d.Dh + own.dim;
+      *reinterpret_cast<float4*>(out) = joined.sum;
+      if (own.dim == 0) d.stats[head * d.most + share.part] = make_float2(largest, joined.denominator);
     }
-    part_outs[i] = sum;
-    if (column == 0)
-      d.stats[static_cast<int64_t>(share.h0 + h) * d.most + share.part] = make_float2(largest, denominator);
   }
-
-  if (share.parts.count == 1) return;
-  if (!is_last_block(d.done + share.set, static_cast<uint32_t>(share.parts.count), last)) return;
-  join<HEADS, THREADS>(d, share.parts.count, share.h0, share.heads, shared);
+  if (share.parts.count > 1) {
+    if (!is_last_block(d.done + share.set, static_cast<uint32_t>(share.parts.count), last)) return;
+    joined = join<HEADS>(d, own, share.parts.count, share.h0, share.heads, shared);
+  }
+  if (!has_head) return;
+  const auto [sum, denominator] = joined;
+  *reinterpret_cast<float4*>(d.out + head * d.Dh + own.dim) =
+      make_float4(sum.x / denominator, sum.y / denominator, sum.z / denominator, sum.w / denominator);
 }
 
 // How a build is launched: heads of a chunk, threads of a block, blocks of a multiprocessor, and
@@ -212,12 +244,12 @@ inline int64_t longest_part(const Decode& d) {
 }
 // Additions on the longest path of the parts' join. p·v: a slice's parts, then the slices, of which a chunk
 // of few heads has many; the denominator: a lane's parts and the tree.
-inline int64_t join_additions(const DecodeBuild& build, const Decode& d) {
+inline int64_t join_additions(const DecodeBuild& build, const Decode& d, int dims) {
   const int64_t parts = d.most, wave = wave_size();
   int64_t additions = ceil_div(parts, wave) + tree_depth(wave);
-  for (const int64_t heads : {std::min(d.group, build.heads), d.group % build.heads}) {
+  for (const int heads : {std::min(d.group, build.heads), d.group % build.heads}) {
     if (heads == 0) continue;
-    const int64_t slices = build.threads / (heads * d.Dh / 4);
+    const int64_t slices = build.threads / (dims / 4) >> log2_rows(heads);
     additions = std::max(additions, ceil_div(parts, slices) + std::min(slices, parts));
   }
   return additions;

@@ -55,13 +55,17 @@ __device__ __forceinline__ uint4 rounded(const Piece& piece) {
                     rounded_pair<O>(x[6], x[7]));
 }
 
+constexpr int kLanePairs = kFragmentStorage / 2;  // of a tile
+// From one head's sums to the next in shared memory: a lane stores two columns, eight lanes' rows lie beside
+// each other.
+constexpr int pitch(int dims) { return dims + 8; }
+
 template <Operand O, int DIMS>
 __global__ void __launch_bounds__(kThreads, kResident)
     attention_decode_unit_kernel(Decode d, const half_bits* k_cache, const half_bits* v_cache) {
   constexpr int kPieces = DIMS / kPiece, kDimTiles = DIMS / kTile, kValues = kTile * DIMS;
-  GRETA_DYNAMIC_SHARED(uint4, dynamic);                // [wave][slot][K, V] tiles of 16 keys
-  GRETA_SHARED(uint4, query_pieces, kTile * kPieces);  // a tile: a head a row
-  GRETA_SHARED(uint4, newest_pieces, 2 * kPieces);     // of K, then of V
+  GRETA_DYNAMIC_SHARED(uint4, dynamic);             // [wave][slot][K, V] tiles of 16 keys
+  GRETA_SHARED(uint4, newest_pieces, 2 * kPieces);  // of K, then of V
   GRETA_SHARED(float, maxima, kMaxWaves* kHeads);
   GRETA_SHARED(float, denominators, kMaxWaves* kHeads);
   GRETA_SHARED(uint32_t, last, 1);
@@ -72,29 +76,31 @@ __global__ void __launch_bounds__(kThreads, kResident)
   const Share share = share_of<kHeads>(d, T);
   if (share.part >= share.parts.count) return;
 
-  const int waves = kThreads / wave_size(), thread = static_cast<int>(threadIdx.x), lane = lane_id();
+  const int waves = kThreads / wave_size(), lane = lane_id();
   const int64_t stride = static_cast<int64_t>(d.Hkv) * d.Dh, head_at = static_cast<int64_t>(share.kv) * d.Dh;
   half_bits* const ring = reinterpret_cast<half_bits*>(dynamic) + wave_id() * kRing * 2 * kValues;
   const auto tile = [&](int slot, int of_v) { return ring + (slot * 2 + of_v) * kValues; };
 
-  // A lane has the same piece of every `step`-th row of a tile.
+  // A lane has the same piece of every `step`-th row of a tile. Where it lies differs from row to row by an
+  // exclusive or with a constant, as `step` is a power of two.
   const int step = wave_size() / kPieces, row0 = lane / kPieces, column = lane % kPieces * kPiece;
+  const int own_place = tile_at(kTile, row0, column);
+  const auto place_of = [&](int n) { return (own_place ^ n * step % kPiece * kPiece) + n * step * kPanel; };
   const int64_t from0 = (share.t0 + wave_id() * kTile + row0) * stride + head_at + column;
+  const int own_stored = column < d.Dh ? share.stored - row0 : 0;
   struct {
     int key, slot;  // of the tile that is fetched next
     const half_bits *k, *v;
   } next{wave_id() * kTile, 0, k_cache + from0, v_cache + from0};
   const auto fetch = [&] {
     if (next.key < share.keys) {
+      half_bits* const to = tile(next.slot, 0);
+      const half_bits *k = next.k, *v = next.v;
       GRETA_UNROLL
-      for (int of_v = 0; of_v < 2; ++of_v) {
-        GRETA_UNROLL
-        for (int n = 0; n < kTile / step; ++n) {
-          const int row = row0 + n * step;
-          copy_piece(tile(next.slot, of_v) + tile_at(kTile, row, column),
-                     (of_v ? next.v : next.k) + n * step * stride,
-                     next.key + row < share.stored && column < d.Dh);
-        }
+      for (int n = 0; n < kTile / step; ++n, k += step * stride, v += step * stride) {
+        const bool there = next.key + n * step < own_stored;
+        copy_piece(to + place_of(n), k, there);
+        copy_piece(to + kValues + place_of(n), v, there);
       }
     }
     copies_commit();
@@ -108,49 +114,64 @@ __global__ void __launch_bounds__(kThreads, kResident)
   __syncthreads();
   wait_for_predecessor();
 
-  half_bits* const queries = reinterpret_cast<half_bits*>(query_pieces);
-  for (int i = thread; i < kTile * kPieces; i += kThreads) {
-    const int row = i / kPieces, dim = i % kPieces * kPiece;
-    uint4 bits = make_uint4(0, 0, 0, 0);
-    if (row < share.heads && dim < d.Dh) {
-      const int64_t at = static_cast<int64_t>(share.h0 + row) * d.Dh;
-      Piece piece = load_piece(d.q + at, dim);
-      turn_piece(piece, dim, u.half_rope, turns);
-      if (u.q_out != nullptr && share.part == 0) store_piece(piece, u.q_out + at, dim);
-      bits = rounded<O>(piece);
-    }
-    *reinterpret_cast<uint4*>(queries + tile_at(kTile, row, dim)) = bits;
-  }
-  // By the last threads, which have least of q.
-  for (int i = kThreads - 1 - thread; i < 2 * kPieces && share.newest < share.keys; i += kThreads) {
-    const bool of_v = i >= kPieces;
-    const int dim = i % kPieces * kPiece;
-    const int64_t at = (share.t0 + share.newest) * stride + head_at + dim;
-    uint4 bits = make_uint4(0, 0, 0, 0);
-    if (dim < d.Dh && u.k == nullptr) {
-      bits = *reinterpret_cast<const uint4*>((of_v ? v_cache : k_cache) + at);
-    } else if (dim < d.Dh) {
-      Piece piece = load_piece((of_v ? u.v : u.k) + head_at, dim);
-      if (!of_v) turn_piece(piece, dim, u.half_rope, turns);
-      bits = rounded<O>(piece);
-      if (share.first_chunk) {
-        if (!of_v && u.k_out != nullptr) store_piece(piece, u.k_out + head_at, dim);
-        *reinterpret_cast<uint4*>(static_cast<half_bits*>(of_v ? u.v_cache : u.k_cache) + at) = bits;
+  // Rows of q as the unit's A, pairs of neighbouring dims; every wave loads and turns them itself. Register
+  // r of any lane lies as far from register 0 as lane 0's.
+  float2 pairs[kDimTiles][kLanePairs] = {};
+  const FragmentCell at0 = a_cell(lane, 0);
+  const auto for_pairs = [&](auto visit) {
+    GRETA_UNROLL
+    for (int k = 0; k < kDimTiles; ++k) {
+      GRETA_UNROLL
+      for (int r = 0; r < fragment_elements(); r += 2) {
+        const FragmentCell from0 = a_cell(0, r);
+        if (from0.row < kHeads) visit(pairs[k][r / 2], from0.row, k * kTile + from0.column);
       }
     }
-    newest_pieces[i] = bits;
+  };
+  const auto there = [&](int row, int dim) { return at0.row + row < share.heads && at0.column + dim < d.Dh; };
+  const int own_q = (share.h0 + at0.row) * d.Dh + at0.column;
+  for_pairs([&](float2& pair, int row, int dim) {
+    if (there(row, dim)) pair = *reinterpret_cast<const float2*>(d.q + own_q + (row * d.Dh + dim));
+  });
+  fetch();  // not before q is asked for: it would wait behind it
+  // By the lanes that have copied zeros to its place, which will read it.
+  const bool has_newest = share.newest < share.keys && share.newest / kTile % waves == wave_id() &&
+                          share.newest % kTile % step == row0;
+  if (has_newest) {
+    const int64_t at = (share.t0 + share.newest) * stride + head_at + column;
+    GRETA_UNROLL
+    for (int of_v = 0; of_v < 2; ++of_v) {
+      uint4 bits = make_uint4(0, 0, 0, 0);
+      if (column < d.Dh && u.k == nullptr) {
+        bits = *reinterpret_cast<const uint4*>((of_v ? v_cache : k_cache) + at);
+      } else if (column < d.Dh) {
+        Piece piece = load_piece((of_v ? u.v : u.k) + head_at, column);
+        if (!of_v) turn_piece(piece, column, u.half_rope, turns);
+        bits = rounded<O>(piece);
+        if (share.first_chunk) {
+          if (!of_v && u.k_out != nullptr) store_piece(piece, u.k_out + head_at, column);
+          *reinterpret_cast<uint4*>(static_cast<half_bits*>(of_v ? u.v_cache : u.k_cache) + at) = bits;
+        }
+      }
+      newest_pieces[of_v * kPieces + lane % kPieces] = bits;
+    }
   }
-  __syncthreads();
-
+  const Turn* const own_turns = turns + at0.column / 2;
+  for_pairs([&](float2& pair, int, int dim) {
+    float turned[2];
+    apply(own_turns[dim / 2], pair.x, pair.y, turned);
+    if (at0.column + dim < 2 * u.half_rope) pair = make_float2(turned[0], turned[1]);
+  });
+  if (u.q_out != nullptr && share.part == 0 && wave_id() == 0) {
+    for_pairs([&](float2& pair, int row, int dim) {
+      if (there(row, dim)) *reinterpret_cast<float2*>(u.q_out + own_q + (row * d.Dh + dim)) = pair;
+    });
+  }
   PairsA query[kDimTiles];
   GRETA_UNROLL
   for (int k = 0; k < kDimTiles; ++k) {
     GRETA_UNROLL
-    for (int r = 0; r < fragment_elements(); r += 2) {
-      const FragmentCell cell = a_cell(lane, r);
-      query[k].x[r / 2] =
-          *reinterpret_cast<const uint32_t*>(queries + tile_at(kTile, cell.row, k * kTile + cell.column));
-    }
+    for (int i = 0; i < kLanePairs; ++i) query[k].x[i] = rounded_pair<O>(pairs[k][i].x, pairs[k][i].y);
   }
   FragmentAcc scores[1], sums[kDimTiles];
   GRETA_UNROLL
@@ -160,14 +181,11 @@ __global__ void __launch_bounds__(kThreads, kResident)
   float factor[kLaneRowStorage];
   int slot = 0;
   for (int key = wave_id() * kTile; key < share.keys; key += waves * kTile) {
-    fetch();
     copies_wait<kRing - 1>();
-    // By the lanes that copied zeros there.
-    if (const int row = share.newest - key;
-        share.newest < share.keys && row >= 0 && row < kTile && row % step == row0) {
+    if (const int row = share.newest - key; has_newest && row >= 0 && row < kTile) {
       GRETA_UNROLL
       for (int of_v = 0; of_v < 2; ++of_v) {
-        *reinterpret_cast<uint4*>(tile(slot, of_v) + tile_at(kTile, row, column)) =
+        *reinterpret_cast<uint4*>(tile(slot, of_v) + place_of(row / step)) =
             newest_pieces[of_v * kPieces + lane % kPieces];
       }
     }
@@ -175,14 +193,16 @@ __global__ void __launch_bounds__(kThreads, kResident)
     GRETA_UNROLL
     for (int k = 0; k < kDimTiles; ++k)
       wave_product_by_rows<O, 1>(scores, query[k], tile(slot, 0), kTile, 0, k * kTile, k > 0);
+    const int left = share.keys - key - acc_cell(lane, 0).column;
     GRETA_UNROLL
     for (int r = 0; r < fragment_elements(); ++r) {
-      if (key + acc_cell(lane, r).column >= share.keys) scores[0].x[r] = -INFINITY;
+      if (is_of_rows<kHeads>(r) && acc_cell(0, r).column >= left) scores[0].x[r] = -INFINITY;
     }
-    exponentials(scores, d.scale, running, factor);
-    rescale(sums, factor);
+    exponentials<kHeads>(scores, d.scale, running, factor);
+    rescale<kHeads>(sums, factor);
     wave_product_by_columns<O, kDimTiles>(sums, as_rows_of_a<O>(scores[0]), tile(slot, 1), kTile, 0, 0, true);
     wave_sync();  // the tiles have been read
+    fetch();
     slot = slot + 1 < kRing ? slot + 1 : 0;
   }
 
@@ -192,14 +212,23 @@ __global__ void __launch_bounds__(kThreads, kResident)
   GRETA_UNROLL
   for (int t = 0; t < kDimTiles; ++t) {
     GRETA_UNROLL
-    for (int r = 0; r < fragment_elements(); ++r) {
-      const FragmentCell cell = acc_cell(lane, r);
-      if (cell.row < share.heads)
-        outs[(wave_id() * kHeads + cell.row) * DIMS + t * kTile + cell.column] = sums[t].x[r];
+    for (int r = 0; r < fragment_elements(); r += 2) {
+      if (!is_of_rows<kHeads>(r)) continue;
+      const FragmentCell cell = acc_cell(lane, r), beside = acc_cell(lane, r + 1);
+      float* const own = outs + wave_id() * kHeads * pitch(DIMS) + t * kTile;
+      if (wave_size() == 32) {  // neighbours in a row
+        if (cell.row < share.heads)
+          *reinterpret_cast<float2*>(own + cell.row * pitch(DIMS) + cell.column) =
+              make_float2(sums[t].x[r], sums[t].x[r + 1]);
+      } else {
+        if (cell.row < share.heads) own[cell.row * pitch(DIMS) + cell.column] = sums[t].x[r];
+        if (beside.row < share.heads) own[beside.row * pitch(DIMS) + beside.column] = sums[t].x[r + 1];
+      }
     }
   }
   GRETA_UNROLL
   for (int i = 0; i < lane_rows(wave_size()); ++i) {
+    if (!is_of_rows<kHeads>(register_of(i))) continue;
     const float sum = row_sum(running.sum[i]);
     const int row = row_in_tile(i);
     if (row < share.heads) {  // all lanes of a row write the same
@@ -208,7 +237,8 @@ __global__ void __launch_bounds__(kThreads, kResident)
     }
   }
   __syncthreads();
-  finish_part<kHeads, kThreads>(d, share, {outs, DIMS, maxima, denominators, waves}, dynamic, last);
+  finish_part<kHeads, kThreads, DIMS>(d, share, {outs, pitch(DIMS), maxima, denominators, waves}, dynamic,
+                                      last);
 }
 
 template <Operand O, int DIMS>
@@ -216,8 +246,8 @@ void launch(const std::string& name, hipStream_t stream, const Decode& d, const 
             const void* v_cache) {
   const auto waves = static_cast<size_t>(kThreads / wave_size());
   const size_t shared =
-      std::max({waves * kRing * 2 * kTile * DIMS * sizeof(half_bits), waves * kHeads * DIMS * sizeof(float),
-                join_shared<kHeads, kThreads>(d.most)});
+      std::max({waves * kRing * 2 * kTile * DIMS * sizeof(half_bits),
+                waves * kHeads * pitch(DIMS) * sizeof(float), join_shared<kHeads, kThreads>(d.most)});
   launch_dependent(name.c_str(), attention_decode_unit_kernel<O, DIMS>, decode_grid(kBuild, d),
                    dim3(kThreads), shared, stream, d, static_cast<const half_bits*>(k_cache),
                    static_cast<const half_bits*>(v_cache));
@@ -234,12 +264,13 @@ Attested unit_decode(const char* op, hipStream_t stream, Decode d, const void* k
   const int64_t H = int64_t{d.Hkv} * d.group, wave = wave_size();
   place_in_workspace(kBuild, workspace, d);
   const std::string unit = matrix_unit();
+  const int dims = d.Dh <= 64 ? 64 : 128;
   const std::string name = std::string(op) + "_unit<cache=" + cache_name(type) +
                            ",parts=" + std::to_string(parts_for_card(kBuild, H, d.Hkv)) +
                            ",heads=" + std::to_string(kHeads) + ",threads=" + std::to_string(kThreads) +
                            ",wave=" + std::to_string(wave) + ">";
   const auto with_operand = [&]<Operand O>() {
-    d.Dh <= 64 ? launch<O, 64>(name, stream, d, k_cache, v_cache)
+    dims == 64 ? launch<O, 64>(name, stream, d, k_cache, v_cache)
                : launch<O, 128>(name, stream, d, k_cache, v_cache);
   };
   type == CacheType::f16 ? with_operand.template operator()<Operand::f16>()
@@ -248,7 +279,7 @@ Attested unit_decode(const char* op, hipStream_t stream, Decode d, const void* k
 
   const int64_t waves = kThreads / wave, tiles = ceil_div(longest_part(d), waves * kTile);
   // Outside the unit, from 16 on each counts as much as a block in it.
-  int64_t outside = waves + join_additions(kBuild, d);
+  int64_t outside = waves + join_additions(kBuild, d, dims);
   if (outside >= kTile) outside *= kTile;
   return {name, attention_contract(cache_name(type), cache_name(type),
                                    {d.Dh, tiles * kTile + outside, tiles + 2}, unit)};

@@ -19,10 +19,13 @@ inline constexpr int kLaneRowStorage = kMaxLaneRows;
 inline constexpr int kLaneRowStorage = lane_rows(wave_size());
 #endif
 
-// The row of register r among the lane's own, and that row in the tile.
+// The row of register r among the lane's own; of such a row the first register, and its place in the tile.
 __device__ __forceinline__ int lane_row_of(int r) { return wave_size() == 64 ? r : r / 2 % 2; }
+__device__ __forceinline__ int register_of(int lane_row) {
+  return wave_size() == 64 ? lane_row : 2 * lane_row;
+}
 __device__ __forceinline__ int row_in_tile(int lane_row) {
-  return acc_cell(lane_id(), wave_size() == 64 ? lane_row : 2 * lane_row).row;
+  return acc_cell(lane_id(), register_of(lane_row)).row;
 }
 
 // Over the lanes that share the lane's rows; every lane of the wave at the same line.

@@ -17,12 +17,21 @@ struct RunningRows {
   }
 };
 
-// Scores become their exponentials; what the sums so far must be multiplied by goes to `factor`.
-template <int TILES>
+// Whether register r is of a row below ROWS in some lane: lane 0's rows are the least. Known when this is
+// compiled.
+template <int ROWS>
+__device__ __forceinline__ bool is_of_rows(int r) {
+  return acc_cell(0, r).row < ROWS;
+}
+
+// Scores become their exponentials; what the sums so far must be multiplied by goes to `factor`. Rows from
+// ROWS on are nobody's.
+template <int ROWS = kTile, int TILES>
 __device__ __forceinline__ void exponentials(FragmentAcc (&scores)[TILES], float scale, RunningRows& running,
                                              float (&factor)[kLaneRowStorage]) {
   GRETA_UNROLL
   for (int i = 0; i < lane_rows(wave_size()); ++i) {
+    if (!is_of_rows<ROWS>(register_of(i))) continue;
     float largest = running.maximum[i];
     GRETA_UNROLL
     for (int t = 0; t < TILES; ++t) {
@@ -41,6 +50,7 @@ __device__ __forceinline__ void exponentials(FragmentAcc (&scores)[TILES], float
   for (int t = 0; t < TILES; ++t) {
     GRETA_UNROLL
     for (int r = 0; r < fragment_elements(); ++r) {
+      if (!is_of_rows<ROWS>(r)) continue;
       const int i = lane_row_of(r);
       scores[t].x[r] = power_of_two(fmaf(scores[t].x[r], scale, running.shift[i]));
       running.sum[i] += scores[t].x[r];
@@ -48,16 +58,19 @@ __device__ __forceinline__ void exponentials(FragmentAcc (&scores)[TILES], float
   }
 }
 
-template <int TILES>
+template <int ROWS = kTile, int TILES>
 __device__ __forceinline__ void rescale(FragmentAcc (&outs)[TILES], const float (&factor)[kLaneRowStorage]) {
   bool changed = false;
   GRETA_UNROLL
-  for (int i = 0; i < lane_rows(wave_size()); ++i) changed |= factor[i] != 1.0f;
+  for (int i = 0; i < lane_rows(wave_size()); ++i)
+    changed |= is_of_rows<ROWS>(register_of(i)) && factor[i] != 1.0f;
   if (wave_ballot(changed) == 0) return;
   GRETA_UNROLL
   for (int t = 0; t < TILES; ++t) {
     GRETA_UNROLL
-    for (int r = 0; r < fragment_elements(); ++r) outs[t].x[r] *= factor[lane_row_of(r)];
+    for (int r = 0; r < fragment_elements(); ++r) {
+      if (is_of_rows<ROWS>(r)) outs[t].x[r] *= factor[lane_row_of(r)];
+    }
   }
 }
 

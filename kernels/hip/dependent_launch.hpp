@@ -61,7 +61,7 @@ inline void prepare_launch(const void* kernel, size_t shared_bytes) {
   (void)cudaGetDevice(&device);
   thread_local std::map<std::pair<int, const void*>, size_t> prepared;
   size_t& most = prepared.try_emplace({device, kernel}, size_t{48} * 1024).first->second;
-  // More than 48 KB of shared memory has to be asked for; then as much of it as there is, for the next
+  // More than 48 KB of shared memory, with what is static, has to be asked for; then as much of it as there is, for the next
   // launch's blocks beside this one's.
   if (shared_bytes > most)
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,

@@ -59,23 +59,26 @@ __device__ __forceinline__ void copies_wait() {
 }
 
 // Four 8x8 matrices: this lane gives the address of row lane % 8 of matrix lane / 8, and gets registers 2q
-// and 2q + 1 of the fragment from matrix q. Of the address only the lane's part is worth a register: the
-// column's is an exclusive or with a constant.
+// and 2q + 1 of the fragment from matrix q. Of the address only the lane's part is worth a register: as tiles
+// begin at multiples of 128 bytes, the column's is an exclusive or with a constant.
 template <bool TRANSPOSED>
 __device__ __forceinline__ FragmentB load_matrices(const half_bits* tile, int rows, int row, int column,
                                                    int lane_row, int lane_column) {
-  const int at =
-      (tile_at(rows, lane_row, lane_column) ^ column % kPanel) + (column / kPanel * rows + row) * kPanel;
+  constexpr uint32_t kBytes = sizeof(half_bits);
+  const uint32_t of_lane =
+      shared_address(tile) + static_cast<uint32_t>(tile_at(rows, lane_row, lane_column)) * kBytes;
+  const uint32_t address = (of_lane ^ static_cast<uint32_t>(column % kPanel) * kBytes) +
+                           static_cast<uint32_t>((column / kPanel * rows + row) * kPanel) * kBytes;
   uint32_t x[4];
   if constexpr (TRANSPOSED) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-                 : "r"(shared_address(tile + at))
+                 : "r"(address)
                  : "memory");
   } else {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-                 : "r"(shared_address(tile + at))
+                 : "r"(address)
                  : "memory");
   }
   FragmentB b;
