@@ -149,8 +149,8 @@ __global__ void __launch_bounds__(kThreads, kResident)
   };
   struct {
     int key, slot;  // of the run that is fetched next
-    const Stored *k, *v;
-  } next{first, 0, k_cache + base, v_cache + base};
+    int64_t at;
+  } next{first, 0, base};
   // The lane's pieces of the wave's next run; none of a run that lies beyond the part, since nobody will read
   // it.
   const auto fetch = [&] {
@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
       for (int of_v = 0; of_v < 2; ++of_v) {
         GRETA_UNROLL
         for (int i = 0; i < kCount; ++i) {
-          const Stored* const from = (of_v ? next.v : next.k) + i * groups * stride;
+          const Stored* const from = (of_v ? v_cache : k_cache) + next.at + i * groups * stride;
           GRETA_UNROLL
           for (int piece = 0; piece < kPieces; ++piece) {
             copy_piece(reinterpret_cast<half_bits*>(place(next.slot, of_v, i, piece)),
@@ -170,7 +170,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
       }
     }
     copies_commit();
-    next.key += waves * run_keys, next.k += all_waves, next.v += all_waves;
+    next.key += waves * run_keys, next.at += all_waves;
     next.slot = next.slot + 1 < kRing ? next.slot + 1 : 0;
   };
   const auto read = [&](int slot, int of_v, int i, float(&values)[kRun]) {
@@ -348,7 +348,7 @@ template <CacheType C, int LANES, int HEADS>
 void launch(const std::string& name, hipStream_t stream, const DecodeBuild& build, const Decode& d,
             const void* k_cache, const void* v_cache) {
   using Stored = typename CacheValue<C>::Stored;
-  const size_t shared = std::max(kPartShared<C, LANES, HEADS>, join_shared<HEADS, kThreads>(d.most));
+  const size_t shared = std::max(kPartShared<C, LANES, HEADS>, join_shared<kThreads, LANES * kRun>(d.most));
   launch_dependent(name.c_str(), attention_decode_kernel<C, LANES, HEADS>, decode_grid(build, d),
                    dim3(kThreads), shared, stream, d, static_cast<const Stored*>(k_cache),
                    static_cast<const Stored*>(v_cache));
@@ -381,7 +381,8 @@ Attested lane_decode(const char* op, hipStream_t stream, Decode d, const void* k
   const int64_t ahead = type == CacheType::f32 ? kAhead<CacheType::f32> : kAhead<CacheType::f16>;
   const int64_t waves = kThreads / wave, run_keys = ahead * (wave / lanes);
   const int64_t runs = ceil_div(longest_part(d), waves * run_keys);
-  const int64_t sum = runs * ahead + tree_depth(wave / lanes) + waves + join_additions(build, d, lanes * kRun);
+  const int64_t sum =
+      runs * ahead + tree_depth(wave / lanes) + waves + join_additions(build, d, lanes * kRun);
   return {name, attention_contract("f32", "f32", {kRun + tree_depth(lanes), sum, runs + 2}, "ieee")};
 }
 

@@ -99,35 +99,40 @@ __host__ __device__ __forceinline__ constexpr int log2_rows(int heads) {
   return log2;
 }
 
-template <int HEADS, int THREADS>
-size_t join_shared(int most) {
-  return THREADS * sizeof(float4) + static_cast<size_t>(HEADS * (most + 1)) * sizeof(float);
-}
-
 // A thread's four dims of a head: their sum before the division, and what it is to be divided by.
 struct Joined {
   float4 sum;
   float denominator;
 };
 
+template <int THREADS, int DIMS>
+size_t join_shared(int most) {
+  return THREADS * sizeof(float4) + static_cast<size_t>(Fours<THREADS, DIMS>::kRows * most) * sizeof(float);
+}
+
 // sum = Σ_parts 2^(max_part − max) out_part, denominator = Σ_parts 2^(max_part − max) sum_part. A thread of
 // row `own.row` has every `slices`-th part; the slices are added up in ascending order, by those of the
-// heads' rows, to whom alone the result belongs.
-//
-// One block in many comes here, and has none of the instructions at hand: few of them, rather than fast ones.
-template <int HEADS, int THREADS, int DIMS>
+// heads' rows, to whom alone the result belongs. Each row's lanes make their head's weights themselves, at
+// most a wave's.
+template <int THREADS, int DIMS>
 __device__ __forceinline__ Joined join(const Decode& d, const Fours<THREADS, DIMS>& own, int count, int h0,
                                        int heads, uint4* shared) {
-  constexpr int kBatch = 8;  // loads of a thread under way
+  constexpr int kBatch = 2048 / THREADS;  // loads of a thread under way: 16 parts of four heads of 128 dims
   const int thread = static_cast<int>(threadIdx.x), shift = log2_rows(heads);
   const int all_slices = own.kRows >> shift, slices = all_slices < count ? all_slices : count;
   const int slice = own.row >> shift, h = own.row & ((1 << shift) - 1);
-  const bool works = slice < slices && h < heads && own.dim < d.Dh;
-  float4* const sums = reinterpret_cast<float4*>(shared);             // [thread]
-  float* const weights = reinterpret_cast<float*>(shared + THREADS);  // [head][part]
-  float* const denominators = weights + HEADS * d.most;
+  const bool has_head = h < heads, works = slice < slices && has_head && own.dim < d.Dh;
+  float4* const sums = reinterpret_cast<float4*>(shared);                                // [thread]
+  float* const weights = reinterpret_cast<float*>(shared + THREADS) + own.row * d.most;  // [row][part]
+  const int lanes = own.kLanes < wave_size() ? own.kLanes : wave_size(), lane = lane_id() % lanes;
+  const float2* const stats = d.stats + (h0 + h) * d.most;
+  const auto stats_of = [&](int part) {
+    return has_head && part < count ? stats[part] : make_float2(-INFINITY, 0);
+  };
+  const float2 first = stats_of(lane);  // asked for ahead of all else, which it would wait behind
   const int of_part = d.Hkv * d.group * d.Dh;
   const float* outs = d.outs + slice * of_part + (h0 + h) * d.Dh + own.dim;
+  float denominator = 0;
   float4 sum = make_float4(0, 0, 0, 0);
   GRETA_NO_UNROLL
   for (int part0 = 0; part0 < count; part0 += kBatch * slices) {
@@ -139,42 +144,33 @@ __device__ __forceinline__ Joined join(const Decode& d, const Fours<THREADS, DIM
       outs += slices * of_part;
     }
     if (part0 == 0) {
+      float largest = first.x;
       GRETA_NO_UNROLL
-      for (int of_wave = wave_id(); of_wave < heads; of_wave += THREADS / wave_size()) {
-        const float2* const stats = d.stats + (h0 + of_wave) * d.most;
-        const int lane = lane_id();
-        const float2 first = lane < count ? stats[lane] : make_float2(-INFINITY, 0);
-        float largest = first.x, all = 0;
-        GRETA_NO_UNROLL
-        for (int part = lane + wave_size(); part < count; part += wave_size())
-          largest = fmaxf(largest, stats[part].x);
-        for (int mask = 1; mask < wave_size(); mask *= 2)
-          largest = fmaxf(largest, wave_shuffle_xor(largest, mask));
-        GRETA_NO_UNROLL
-        for (int part = lane; part < count; part += wave_size()) {
-          const float2 of_one = part == lane ? first : stats[part];
-          const float weight = power_of_two(of_one.x - largest);
-          weights[of_wave * d.most + part] = weight;
-          all = fmaf(weight, of_one.y, all);
-        }
-        for (int mask = 1; mask < wave_size(); mask *= 2) all += wave_shuffle_xor(all, mask);
-        if (lane == 0) denominators[of_wave] = all;
+      for (int part = lane + lanes; part < count; part += lanes) largest = fmaxf(largest, stats_of(part).x);
+      for (int mask = 1; mask < lanes; mask *= 2) largest = fmaxf(largest, wave_shuffle_xor(largest, mask));
+      GRETA_NO_UNROLL
+      for (int part = lane; part < count; part += lanes) {
+        const float2 of_one = part == lane ? first : stats_of(part);
+        const float weight = has_head ? power_of_two(of_one.x - largest) : 0.0f;
+        weights[part] = weight;
+        denominator = fmaf(weight, of_one.y, denominator);
       }
-      __syncthreads();
+      wave_sync();
     }
     GRETA_UNROLL
     for (int i = 0; i < kBatch; ++i) {
       const int part = part0 + slice + i * slices;
-      if (works) sum = fma4(weights[h * d.most + (part < count ? part : count - 1)], values[i], sum);
+      sum = fma4(weights[part < count ? part : 0], values[i], sum);
     }
   }
   sums[thread] = sum;
+  for (int mask = 1; mask < lanes; mask *= 2) denominator += wave_shuffle_xor(denominator, mask);
   __syncthreads();
   if (own.row >= heads || !works) return {};
   GRETA_NO_UNROLL
   for (int other = 1; other < slices; ++other)
     sum = fma4(1, sums[thread + (other << shift) * own.kLanes], sum);
-  return {sum, denominators[h]};
+  return {sum, denominator};
 }
 
 // Of each wave and head: sums [wave][HEADS], `pitch` floats from one to the next, before the division, the
@@ -217,7 +213,7 @@ __device__ __forceinline__ void finish_part(const Decode& d, const Share& share,
   }
   if (share.parts.count > 1) {
     if (!is_last_block(d.done + share.set, static_cast<uint32_t>(share.parts.count), last)) return;
-    joined = join<HEADS>(d, own, share.parts.count, share.h0, share.heads, shared);
+    joined = join(d, own, share.parts.count, share.h0, share.heads, shared);
   }
   if (!has_head) return;
   const auto [sum, denominator] = joined;

@@ -2,9 +2,10 @@
 // time. The cutting, the newest row and the joining are attention_decode.hip's.
 //
 // A wave goes over its keys of the part alone, with a running maximum, and has a ring of tiles of its own in
-// shared memory: 16 rows of K and of V, copied ahead. Costs T · Dh · 2 values read once for all heads of a
-// chunk, and two products of the unit for 16 keys and 16 dims, most of whose rows are idle. What is gained is
-// instructions, some 170 for 16 keys where lanes take 1,000: behind the last byte there is less to do.
+// shared memory, 16 rows of K or of V, copied ahead; q, which all waves have, lies there, too. Costs T · Dh ·
+// 2 values read once for all heads of a chunk, and two products of the unit for 16 keys and 16 dims, most of
+// whose rows are idle. What is gained is instructions, some 270 for 16 keys where lanes take 1,000: behind
+// the last byte there is less to do.
 //
 // chain: Dh, in the unit. sum: a wave's tiles in the unit; the waves of a block, the parts. rescales: a
 // wave's tiles, its block's join, the parts' join.
@@ -14,17 +15,16 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
-// Threads of a block, blocks of a multiprocessor and tiles in a wave's ring; AMD and the host have 64 KiB of
-// shared memory, and copies that are done when they return.
+// Threads of a block, blocks of a multiprocessor, tiles in a wave's ring, and those that are asked for before
+// q is there, behind which q has to wait; AMD and the host have 64 KiB of shared memory, and copies that are
+// done when they return. kHeads: at most as many as the join has threads for.
 #if defined(GRETA_HIP_NVIDIA)
-constexpr int kThreads = 256, kResident = 1, kRing = 3;
+constexpr int kThreads = 256, kResident = 1, kRing = 6, kAhead = 4, kHeads = 8;
 #else
-constexpr int kThreads = 128, kResident = 2, kRing = 1;
+constexpr int kThreads = 128, kResident = 2, kRing = 2, kAhead = 2, kHeads = 4;
 #endif
 constexpr int kMaxWaves = kThreads / 32;
-// As many as the join has threads for.
-constexpr int kHeads = kThreads * 4 / kMaxUnitDh;
-static_assert(kHeads <= kTile);
+static_assert(kHeads <= kTile && kHeads * kMaxUnitDh / 4 <= kThreads);
 constexpr int kAlone = 512;
 constexpr DecodeBuild kBuild{kHeads, kThreads, kResident, kAlone};
 
@@ -55,7 +55,6 @@ __device__ __forceinline__ uint4 rounded(const Piece& piece) {
                     rounded_pair<O>(x[6], x[7]));
 }
 
-constexpr int kLanePairs = kFragmentStorage / 2;  // of a tile
 // From one head's sums to the next in shared memory: a lane stores two columns, eight lanes' rows lie beside
 // each other.
 constexpr int pitch(int dims) { return dims + 8; }
@@ -64,7 +63,7 @@ template <Operand O, int DIMS>
 __global__ void __launch_bounds__(kThreads, kResident)
     attention_decode_unit_kernel(Decode d, const half_bits* k_cache, const half_bits* v_cache) {
   constexpr int kPieces = DIMS / kPiece, kDimTiles = DIMS / kTile, kValues = kTile * DIMS;
-  GRETA_DYNAMIC_SHARED(uint4, dynamic);             // [wave][slot][K, V] tiles of 16 keys
+  GRETA_DYNAMIC_SHARED(uint4, dynamic);             // tiles: q, a head a row; then [wave][slot]
   GRETA_SHARED(uint4, newest_pieces, 2 * kPieces);  // of K, then of V
   GRETA_SHARED(float, maxima, kMaxWaves* kHeads);
   GRETA_SHARED(float, denominators, kMaxWaves* kHeads);
@@ -78,9 +77,8 @@ __global__ void __launch_bounds__(kThreads, kResident)
 
   const int waves = kThreads / wave_size(), lane = lane_id();
   const int64_t stride = static_cast<int64_t>(d.Hkv) * d.Dh, head_at = static_cast<int64_t>(share.kv) * d.Dh;
-  half_bits* const ring = reinterpret_cast<half_bits*>(dynamic) + wave_id() * kRing * 2 * kValues;
-  const auto tile = [&](int slot, int of_v) { return ring + (slot * 2 + of_v) * kValues; };
-
+  half_bits* const queries = reinterpret_cast<half_bits*>(dynamic);
+  half_bits* const ring = queries + (1 + wave_id() * kRing) * kValues;
   // A lane has the same piece of every `step`-th row of a tile. Where it lies differs from row to row by an
   // exclusive or with a constant, as `step` is a power of two.
   const int step = wave_size() / kPieces, row0 = lane / kPieces, column = lane % kPieces * kPiece;
@@ -88,52 +86,67 @@ __global__ void __launch_bounds__(kThreads, kResident)
   const auto place_of = [&](int n) { return (own_place ^ n * step % kPiece * kPiece) + n * step * kPanel; };
   const int64_t from0 = (share.t0 + wave_id() * kTile + row0) * stride + head_at + column;
   const int own_stored = column < d.Dh ? share.stored - row0 : 0;
+  // The tile that is fetched next: K's and V's in turns.
   struct {
-    int key, slot;  // of the tile that is fetched next
-    const half_bits *k, *v;
-  } next{wave_id() * kTile, 0, k_cache + from0, v_cache + from0};
+    int key, of_v, slot;
+    const half_bits *now, *then;
+  } next{wave_id() * kTile, 0, 0, k_cache + from0, v_cache + from0};
   const auto fetch = [&] {
     if (next.key < share.keys) {
-      half_bits* const to = tile(next.slot, 0);
-      const half_bits *k = next.k, *v = next.v;
+      half_bits* const to = ring + next.slot * kValues;
+      const half_bits* from = next.now;
       GRETA_UNROLL
-      for (int n = 0; n < kTile / step; ++n, k += step * stride, v += step * stride) {
-        const bool there = next.key + n * step < own_stored;
-        copy_piece(to + place_of(n), k, there);
-        copy_piece(to + kValues + place_of(n), v, there);
-      }
+      for (int n = 0; n < kTile / step; ++n, from += step * stride)
+        copy_piece(to + place_of(n), from, next.key + n * step < own_stored);
     }
     copies_commit();
-    next.key += waves * kTile, next.k += waves * kTile * stride, next.v += waves * kTile * stride;
+    const half_bits* const used = next.now;
+    next.now = next.then, next.then = used + waves * kTile * stride;
+    next.key += next.of_v * waves * kTile, next.of_v ^= 1;
     next.slot = next.slot + 1 < kRing ? next.slot + 1 : 0;
   };
+  // The tile at hand: all of it is there; the lanes that have the newest row's place put it there. Then the
+  // tile after it; `read`: by the whole wave.
+  int slot = 0;
+  const auto arrived = [&](int row, const uint4* newest, bool has_newest) {
+    copies_wait<kRing - 1>();
+    half_bits* const own = ring + slot * kValues;
+    if (has_newest && row >= 0 && row < kTile)
+      *reinterpret_cast<uint4*>(own + place_of(row / step)) = newest[lane % kPieces];
+    wave_sync();
+    slot = slot + 1 < kRing ? slot + 1 : 0;
+    return own;
+  };
+  const auto read = [&] {
+    wave_sync();
+    fetch();
+  };
 
-  for (int ahead = 1; ahead < kRing; ++ahead) fetch();
+  GRETA_NO_UNROLL
+  for (int ahead = 0; ahead < kAhead; ++ahead) fetch();
   const Unturned& u = d.unturned;
   fill_turns<kThreads>(u, past, turns);
+  const auto for_queries = [&](auto visit) {
+    for (int i = static_cast<int>(threadIdx.x); i < kTile * kPieces; i += kThreads) {
+      const int row = i / kPieces, dim = i % kPieces * kPiece;
+      visit(row, dim, row < share.heads && dim < d.Dh,
+            *reinterpret_cast<uint4*>(queries + tile_at(kTile, row, dim)));
+    }
+  };
+  for_queries([&](int, int, bool there, uint4& bits) {
+    if (!there) bits = make_uint4(0, 0, 0, 0);
+  });
   __syncthreads();
   wait_for_predecessor();
 
-  // Rows of q as the unit's A, pairs of neighbouring dims; every wave loads and turns them itself. Register
-  // r of any lane lies as far from register 0 as lane 0's.
-  float2 pairs[kDimTiles][kLanePairs] = {};
-  const FragmentCell at0 = a_cell(lane, 0);
-  const auto for_pairs = [&](auto visit) {
-    GRETA_UNROLL
-    for (int k = 0; k < kDimTiles; ++k) {
-      GRETA_UNROLL
-      for (int r = 0; r < fragment_elements(); r += 2) {
-        const FragmentCell from0 = a_cell(0, r);
-        if (from0.row < kHeads) visit(pairs[k][r / 2], from0.row, k * kTile + from0.column);
-      }
-    }
-  };
-  const auto there = [&](int row, int dim) { return at0.row + row < share.heads && at0.column + dim < d.Dh; };
-  const int own_q = (share.h0 + at0.row) * d.Dh + at0.column;
-  for_pairs([&](float2& pair, int row, int dim) {
-    if (there(row, dim)) pair = *reinterpret_cast<const float2*>(d.q + own_q + (row * d.Dh + dim));
+  for_queries([&](int row, int dim, bool there, uint4& bits) {
+    if (!there) return;
+    const int64_t at = static_cast<int64_t>(share.h0 + row) * d.Dh;
+    Piece piece = load_piece(d.q + at, dim);
+    turn_piece(piece, dim, u.half_rope, turns);
+    if (u.q_out != nullptr && share.part == 0) store_piece(piece, u.q_out + at, dim);
+    bits = rounded<O>(piece);
   });
-  fetch();  // not before q is asked for: it would wait behind it
   // By the lanes that have copied zeros to its place, which will read it.
   const bool has_newest = share.newest < share.keys && share.newest / kTile % waves == wave_id() &&
                           share.newest % kTile % step == row0;
@@ -156,43 +169,26 @@ __global__ void __launch_bounds__(kThreads, kResident)
       newest_pieces[of_v * kPieces + lane % kPieces] = bits;
     }
   }
-  const Turn* const own_turns = turns + at0.column / 2;
-  for_pairs([&](float2& pair, int, int dim) {
-    float turned[2];
-    apply(own_turns[dim / 2], pair.x, pair.y, turned);
-    if (at0.column + dim < 2 * u.half_rope) pair = make_float2(turned[0], turned[1]);
-  });
-  if (u.q_out != nullptr && share.part == 0 && wave_id() == 0) {
-    for_pairs([&](float2& pair, int row, int dim) {
-      if (there(row, dim)) *reinterpret_cast<float2*>(u.q_out + own_q + (row * d.Dh + dim)) = pair;
-    });
-  }
+  __syncthreads();
+  GRETA_NO_UNROLL
+  for (int ahead = kAhead; ahead < kRing; ++ahead) fetch();
   PairsA query[kDimTiles];
   GRETA_UNROLL
-  for (int k = 0; k < kDimTiles; ++k) {
-    GRETA_UNROLL
-    for (int i = 0; i < kLanePairs; ++i) query[k].x[i] = rounded_pair<O>(pairs[k][i].x, pairs[k][i].y);
-  }
+  for (int k = 0; k < kDimTiles; ++k) query[k] = pairs_by_rows(queries, kTile, 0, k * kTile);
+
   FragmentAcc scores[1], sums[kDimTiles];
   GRETA_UNROLL
   for (int t = 0; t < kDimTiles; ++t) sums[t].fill(0);
   RunningRows running;
   running.begin();
   float factor[kLaneRowStorage];
-  int slot = 0;
   for (int key = wave_id() * kTile; key < share.keys; key += waves * kTile) {
-    copies_wait<kRing - 1>();
-    if (const int row = share.newest - key; has_newest && row >= 0 && row < kTile) {
-      GRETA_UNROLL
-      for (int of_v = 0; of_v < 2; ++of_v) {
-        *reinterpret_cast<uint4*>(tile(slot, of_v) + place_of(row / step)) =
-            newest_pieces[of_v * kPieces + lane % kPieces];
-      }
-    }
-    wave_sync();  // the other lanes' pieces are there
+    const int newest_row = share.newest - key;
+    const half_bits* const k_tile = arrived(newest_row, newest_pieces, has_newest);
     GRETA_UNROLL
     for (int k = 0; k < kDimTiles; ++k)
-      wave_product_by_rows<O, 1>(scores, query[k], tile(slot, 0), kTile, 0, k * kTile, k > 0);
+      wave_product_by_rows<O, 1>(scores, query[k], k_tile, kTile, 0, k * kTile, k > 0);
+    read();
     const int left = share.keys - key - acc_cell(lane, 0).column;
     GRETA_UNROLL
     for (int r = 0; r < fragment_elements(); ++r) {
@@ -200,10 +196,9 @@ __global__ void __launch_bounds__(kThreads, kResident)
     }
     exponentials<kHeads>(scores, d.scale, running, factor);
     rescale<kHeads>(sums, factor);
-    wave_product_by_columns<O, kDimTiles>(sums, as_rows_of_a<O>(scores[0]), tile(slot, 1), kTile, 0, 0, true);
-    wave_sync();  // the tiles have been read
-    fetch();
-    slot = slot + 1 < kRing ? slot + 1 : 0;
+    const half_bits* const v_tile = arrived(newest_row, newest_pieces + kPieces, has_newest);
+    wave_product_by_columns<O, kDimTiles>(sums, as_rows_of_a<O>(scores[0]), v_tile, kTile, 0, 0, true);
+    read();
   }
 
   copies_wait<0>();
@@ -246,8 +241,8 @@ void launch(const std::string& name, hipStream_t stream, const Decode& d, const 
             const void* v_cache) {
   const auto waves = static_cast<size_t>(kThreads / wave_size());
   const size_t shared =
-      std::max({waves * kRing * 2 * kTile * DIMS * sizeof(half_bits),
-                waves * kHeads * pitch(DIMS) * sizeof(float), join_shared<kHeads, kThreads>(d.most)});
+      std::max({(1 + waves * kRing) * kTile * DIMS * sizeof(half_bits),
+                waves * kHeads * pitch(DIMS) * sizeof(float), join_shared<kThreads, DIMS>(d.most)});
   launch_dependent(name.c_str(), attention_decode_unit_kernel<O, DIMS>, decode_grid(kBuild, d),
                    dim3(kThreads), shared, stream, d, static_cast<const half_bits*>(k_cache),
                    static_cast<const half_bits*>(v_cache));

@@ -33,6 +33,23 @@ __device__ __forceinline__ FragmentA fragment_of(const PairsA& pairs) {
   return a;
 }
 
+// A of a product: a(m, k) = tile(m0 + m, k0 + k), of a tile in shared memory.
+__device__ __forceinline__ PairsA pairs_by_rows(const half_bits* tile, int rows, int m0, int k0) {
+  PairsA a;
+#if defined(__CUDA_ARCH__)
+  const int lane = lane_id();
+  const FragmentB quarters =
+      load_matrices<false>(tile, rows, m0, k0, lane / 8 % 2 * 8 + lane % 8, lane / 16 * 8);
+  memcpy(&a, &quarters, sizeof(a));
+#else
+  for (int i = 0; i < fragment_elements() / 2; ++i) {
+    const FragmentCell cell = a_cell(lane_id(), 2 * i);
+    memcpy(&a.x[i], tile + tile_at(rows, m0 + cell.row, k0 + cell.column), sizeof(uint32_t));
+  }
+#endif
+  return a;
+}
+
 // The same by one wave alone, through its own fragments, done when it returns; TILES of 16 columns.
 template <Operand O, int TILES>
 __device__ __forceinline__ void wave_product_by_rows(FragmentAcc* sums, const PairsA& a,
