@@ -18,8 +18,7 @@
 //   kBytes   of a block
 //   kMinima  whether sub-blocks have a minimum; kAdds: a lane's additions a row and block, and over lanes
 //   kApart   of parts_row; tile_row(r): the tile's row that is the unit's row r
-//   kResident  whether there is a gemv_resident_kernel: then also factors and multiply_32, which are multiply
-//            at wave 32 in two steps
+//   factors, multiply_32   multiply at wave 32 in two steps, the first without x; for gemv_resident_kernel
 //   load_x(map, slots, x)  the lane's share of B of the block's products; slots: the block's 64
 //   multiply(map, tile, pitch, byte, x, sums, sum)
 //            sum[i] = what lane and row map.row_of_sum(i) of the unit make of this block. tile: 16 rows in
@@ -164,7 +163,6 @@ struct PartsLane<WeightType::q4_K> {
   static constexpr int kBytes = 144, kAdds = 5;
   static constexpr bool kMinima = true;
   static constexpr int kApart = 2;
-  static constexpr bool kResident = true;
   using Tile = GemvTile<kType, kPartsBlock>;
   // All rows begin in the same banks, where K is a multiple of 2048: neighbours are of different halves.
   __device__ static __forceinline__ int tile_row(int r) {
@@ -189,7 +187,7 @@ struct PartsLane<WeightType::q4_K> {
                                                   float (&sum)[kMostSums]) {
     tile += byte / 16;
     wave_size() == 64 ? multiply_64(map, tile, pitch, x, sums, sum)
-                      : multiply_32(map, tile, pitch, factors(map, tile, pitch), x, sums, sum[0]);
+                      : multiply_32(map, tile, pitch, 0, factors(map, tile, pitch), x, sums, sum);
   }
 
   // At wave 32 in two steps, the first without x: scales and minima of the lane's row and four sub-blocks.
@@ -202,9 +200,9 @@ struct PartsLane<WeightType::q4_K> {
     return {header.x, scales(header.y, header.w, upper), scales(header.z, upper ? header.w >> 4 : 0, upper)};
   }
 
-  __device__ static __forceinline__ void multiply_32(const PartsMap& map, const uint4* tile, int pitch,
+  __device__ static __forceinline__ void multiply_32(const PartsMap& map, const uint4* tile, int pitch, int,
                                                      const Factors& f, const PartsOfX& x, const float* sums,
-                                                     float& sum) {
+                                                     float (&sum)[kMostSums]) {
     const float d = f16_to_f32(static_cast<uint16_t>(f.both & 0xffffu));
     const gemv::BytesTimes scale(d), scale_of_high(d * 0.0625f),
         minimum(f16_to_f32(static_cast<uint16_t>(f.both >> 16)));
@@ -239,7 +237,7 @@ struct PartsLane<WeightType::q4_K> {
       own = fmaf(-minimum(f.minima, chunk * 2), chunk == 0 ? of_x.x : of_x.z, own);
       own = fmaf(-minimum(f.minima, chunk * 2 + 1), chunk == 0 ? of_x.y : of_x.w, own);
     }
-    sum = of_chunk[0] + of_chunk[1];
+    sum[0] = of_chunk[0] + of_chunk[1];
   }
 
  private:
@@ -300,7 +298,6 @@ struct PartsLane<WeightType::q6_K> {
   static constexpr int kBytes = 210, kAdds = 6;
   static constexpr bool kMinima = false;
   static constexpr int kApart = 0;
-  static constexpr bool kResident = false;
   using Tile = GemvTile<kType, kPartsBlock>;
   __device__ static __forceinline__ int tile_row(int r) { return r; }
 
@@ -365,6 +362,14 @@ struct PartsLane<WeightType::q6_K> {
       sum[i] = of_half[i][0] + of_half[i][1];
       if (wave_size() == 64 && map.lane % 4 != 0) sum[i] = 0;  // four lanes have the same
     }
+  }
+
+  struct Factors {};
+  __device__ static __forceinline__ Factors factors(const PartsMap&, const uint4*, int) { return {}; }
+  __device__ static __forceinline__ void multiply_32(const PartsMap& map, const uint4* tile, int pitch,
+                                                     int byte, const Factors&, const PartsOfX& x,
+                                                     const float* sums, float (&sum)[kMostSums]) {
+    multiply(map, tile, pitch, byte, x, sums, sum);
   }
 
  private:

@@ -8,8 +8,8 @@
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
-#if defined(GRETA_HIP_NVIDIA)  // two resident blocks have 113 KB each, of it some for what is static
-inline constexpr int kPartsWaves = 16, kPartsShared = 225 * 1024, kResidentShared = 100 * 1024;
+#if defined(GRETA_HIP_NVIDIA)  // two resident blocks have 113 KB each, 5 of them for what is static
+inline constexpr int kPartsWaves = 16, kPartsShared = 225 * 1024, kResidentShared = 108 * 1024;
 #else  // elsewhere 64 KB
 inline constexpr int kPartsWaves = 4, kPartsShared = 63 * 1024, kResidentShared = 0;
 #endif
@@ -53,7 +53,26 @@ struct Plan {
 
 // Whether small matrices have gemv_resident_kernel.
 template <class A, class B, class Epilogue>
-constexpr bool kResident = (A::kResident && Epilogue::kResident && std::is_same_v<A, B>);
+constexpr bool kResident = (kResidentShared > 0 && Epilogue::kResident && std::is_same_v<A, B>);
+
+// Makes the plan one for gemv_resident_kernel if the block's rows, `stages` of them, have room.
+template <class Lane>
+void make_resident(Plan& p, int stages) {
+  PartsArgs& args = p.args;
+  const int of_stages = stages * args.stage_words, of_x = kPartsWaves * kPartsOfX,
+            of_sums = args.sum_rows * args.sum_pitch / 4;
+  args.x_at = of_stages;
+  if ((of_stages + of_x + of_sums) * 16 > kResidentShared && !Lane::kMinima && stages > 1 &&
+      args.groups == 1) {
+    args.x_at = of_stages - of_x;
+    args.behind_x = std::max(args.stage_words - of_x - 7, 0) / args.pitch[0];
+  }
+  args.sums_at = std::max(of_stages, args.x_at + of_x);
+  const int words = args.sums_at + of_sums;
+  if (words * 16 > kResidentShared) return;
+  args.resident = true, args.stages = stages;
+  p.shared_bytes = static_cast<size_t>(words) * 16;
+}
 
 // `op`: the kernel's name without its types and numbers.
 template <class A, class B, class Epilogue>
@@ -118,11 +137,12 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   p.args.stages = kPartsStages;
   while (p.args.stages > 2 && without_stages + static_cast<size_t>(p.args.stages) * stage > kPartsShared)
     --p.args.stages;
-  if (const int64_t all = ceil_div(most, stage_rows);
-      kResidentShared > 0 && kResident<A, B, Epilogue> && a.count == 1 && !norm_weight && p.args.whole &&
-      all <= kPartsStages && without_stages + static_cast<size_t>(all) * stage <= kResidentShared)
-    p.args.resident = true, p.args.stages = static_cast<int>(all);
   p.shared_bytes = without_stages + static_cast<size_t>(p.args.stages) * stage;
+  if constexpr (kResident<A, B, Epilogue>) {
+    const int64_t all = ceil_div(most, stage_rows);
+    if (a.count == 1 && !norm_weight && p.args.whole && all <= kPartsStages)
+      gemv_parts::make_resident<A>(p, static_cast<int>(all));
+  }
 
   // Additions of a tile, a wave's tiles of a row, the waves four by four. The sums of x are exact but for one
   // rounding.

@@ -26,9 +26,12 @@ struct PartsArgs {
   int sum_rows = 0;                // of all matrices in a round, at most
   int sum_pitch = 4;               // floats from one row's sums, a wave each, to the next; a multiple of 4
   int stages = 2, stage_words = 0;
-  bool resident = false;  // gemv_resident.hpp
-  bool whole = false;     // rows of a stage lie in one piece, in memory as in the stage
-  int pitch[2] = {};      // words from row to row in a stage, of either lane
+  bool whole = false;  // rows of a stage lie in one piece, in memory as in the stage
+  int pitch[2] = {};   // words from row to row in a stage, of either lane
+  // gemv_resident.hpp: where x's integers and the sums lie, in words, and the first of the last stage's rows
+  // that come when x has been read.
+  bool resident = false;
+  int x_at = 0, sums_at = 0, behind_x = 1 << 30;
 };
 
 // A block's rows of a matrix, from the matrix's row `first` on, in shared memory: what is seldom asked for

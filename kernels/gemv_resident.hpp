@@ -6,9 +6,13 @@
 // So two blocks fit a multiprocessor, in registers too: the next launch's comes in while this one's works,
 // asks for its rows at the rate at which memory gives them, and has them when x is there. It is for a product
 // behind others that fill the card: where multiprocessors stand empty some get two of its blocks.
+//
+// x's integers are read once. Where they find no room of their own they lie where the last stage's last rows
+// will be: those are asked for when x has been read, a tile ahead of where they are wanted.
 #pragma once
 
 #include "kernels/gemv_parts_block.hpp"
+#include "kernels/hip/wave_group.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
@@ -24,8 +28,8 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
   GRETA_DYNAMIC_SHARED(uint4, all_slots);
   GRETA_SHARED(uint64_t, bars, 2 * kMostBulkStages);
   const int team = wave_id();
-  uint4* const words = all_slots + kWaves * kPartsOfX;
-  float* const sums = reinterpret_cast<float*>(words + args.stages * args.stage_words);
+  uint4 *const words = all_slots, *const slots = all_slots + args.x_at + team * kPartsOfX;
+  float* const sums = reinterpret_cast<float*>(all_slots + args.sums_at);
   if (team == 0) BulkStages::begin(bars, 2, kWaves);
   const int across = args.each, fours = (across + 3) / 4;
   const GemvShare share = gemv_share<false>(a, 0);
@@ -35,27 +39,31 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
   }
   __syncthreads();
   BulkStages stages(bars, kMostBulkStages);
-  const int stage_rows = 1 << args.log_rows, half = kPartsRows / 2;
+  const int stage_rows = 1 << args.log_rows, half = kPartsRows / 2, pitch = args.pitch[0];
+  const uint32_t row_bytes = static_cast<uint32_t>(a.m[0].row_bytes);
   // As PartsOrder::moved, the same for all stages.
   const int moved = (static_cast<int>(reinterpret_cast<uintptr_t>(a.m[0].data) >> 4) +
-                     static_cast<int>(share.first) * args.pitch[0]) &
+                     static_cast<int>(share.first) * pitch) &
                     7;
+  const auto copy_rows = [&](int stage, int row, int rows) {
+    const int64_t first = share.first + (stage << args.log_rows) + row;
+    stages.copy(words + stage * args.stage_words + moved + parts_row(row, pitch, Lane::kApart), 0,
+                a.m[0].data + first * a.m[0].row_bytes, 0, 1, static_cast<uint32_t>(rows) * row_bytes);
+  };
+  const int last_stage = args.stages - 1, left_of_last = share.rows - (last_stage << args.log_rows);
   if (team < 2 * args.stages) {  // two waves a stage, a half of each tile each
-    const int stage = team / 2, first = stage << args.log_rows, left = share.rows - first,
-              rows = left < stage_rows ? left : stage_rows;
-    const uint32_t row_bytes = static_cast<uint32_t>(a.m[0].row_bytes);
-    const uint8_t* const from = a.m[0].data + (share.first + first) * a.m[0].row_bytes;
-    uint4* const to = words + stage * args.stage_words + moved;
+    const int stage = team / 2, left = share.rows - (stage << args.log_rows),
+              rows = left < stage_rows ? left : stage_rows,
+              now = stage == last_stage && args.behind_x < rows ? args.behind_x : rows;
     stages.go_to(stage);
     stages.expect(static_cast<uint32_t>(rows > 0 ? rows_of_half(rows, team % 2) : 0) * row_bytes);
-    const long long pause = team * (static_cast<long long>(stage_rows / 2) * row_bytes / kBytesACycle);
-    const long long begin = clock64();
-    while (clock64() - begin < pause) {
+    const unsigned pause = static_cast<unsigned>(team * (stage_rows / 2)) * row_bytes / kBytesACycle,
+                   begin = static_cast<unsigned>(clock());
+    while (static_cast<unsigned>(clock()) - begin < pause) {
     }
     GRETA_NO_UNROLL
-    for (int row = team % 2 * half; row < rows; row += kPartsRows)
-      stages.copy(to + parts_row(row, args.pitch[0], Lane::kApart), 0, from + row * a.m[0].row_bytes, 0, 1,
-                  static_cast<uint32_t>(rows - row < half ? rows - row : half) * row_bytes);
+    for (int row = team % 2 * half; row < now; row += kPartsRows)
+      copy_rows(stage, row, now - row < half ? now - row : half);
   }
 
   const PartsMap map;
@@ -74,29 +82,48 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
   using Early = std::remove_const_t<decltype(early)>;
   GRETA_SHARED(Early, kept_early, parts_threads<kWaves>());  // registers are few
   kept_early[thread] = early;
+  int byte = column * Lane::kBytes;
+  const uint4* tile = words + moved + parts_row(above, pitch, Lane::kApart) + byte / 16;
+  byte %= 16;
+  BulkStages read(bars, kMostBulkStages);
+  typename Lane::Factors factors;
+  PartsOfX of_x;
+  float back = 0;
   if (works) {
-    const int pitch = args.pitch[0];
-    const uint4* tile = words + moved + parts_row(above, pitch, Lane::kApart) + column * Lane::kBytes / 16;
     // While x is on its way.
-    BulkStages read(bars, kMostBulkStages);
     read.wait_full_once();
-    auto factors = Lane::factors(map, tile, pitch);
-    uint4* const slots = all_slots + team * kPartsOfX;
-    PartsOfX of_x;
+    factors = Lane::factors(map, tile, pitch);
     gemv::DigitSums digits[1];
     gemv::make_integers<Lane::kMinima>(map, v, slots, digits);
     wave_sync();
     Lane::load_x(map, slots, of_x);
-    gemv::store_sums(map, digits, slots);
-    const float* const sums_of_x = gemv::sums_behind(slots);
+    if constexpr (Lane::kMinima) {
+      gemv::store_sums(map, digits, slots);
+    } else {
+      back = gemv::sums_behind(slots)[8];
+    }
     wave_sync();
+  }
+  if constexpr (!Lane::kMinima) {
+    if (args.behind_x < left_of_last) {
+      shared_written();
+      __syncthreads();
+      if (team == kWaves - 1) {
+        stages.go_to(last_stage);
+        copy_rows(last_stage, args.behind_x, left_of_last - args.behind_x);
+      }
+    }
+  }
+  if (works) {
+    const float* const sums_of_x = gemv::sums_behind(slots);
     for (int left = share.rows - above;;) {
       float sum[kMostSums];
-      Lane::multiply_32(map, tile, pitch, factors, of_x, sums_of_x, sum[0]);
+      Lane::multiply_32(map, tile, pitch, byte, factors, of_x, sums_of_x, sum);
       const PartsRowSum own = gemv::sum_of_row(map, sum);
       const int row = Lane::tile_row(own.row);
       if (own.mine && row < left)
-        sums[(share.rows - left + row) * args.sum_pitch + column] = own.sum * sums_of_x[8];
+        sums[(share.rows - left + row) * args.sum_pitch + column] =
+            own.sum * (Lane::kMinima ? sums_of_x[8] : back);
       left -= stage_rows;
       if (left <= 0) break;
       read.wait_full_once();
