@@ -60,7 +60,7 @@ template <class Lane>
 void make_resident(Plan& p, int stages) {
   PartsArgs& args = p.args;
   const int of_stages = stages * args.stage_words, of_x = kPartsWaves * kPartsOfX,
-            of_sums = args.sum_rows * args.sum_pitch / 4;
+            of_sums = (stages << args.log_rows) * args.sum_pitch / 4;
   args.x_at = of_stages;
   if ((of_stages + of_x + of_sums) * 16 > kResidentShared && !Lane::kMinima && stages > 1 &&
       args.groups == 1) {

@@ -71,13 +71,6 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
             above = group * kPartsRows;
   const bool works = group < args.groups && above < share.rows;
   const int thread = static_cast<int>(threadIdx.x);
-  wait_for_predecessor();
-  float4 v[1][2] = {};
-  if (works) {
-    const float4* const x =
-        reinterpret_cast<const float4*>(a.x + blockIdx.y * static_cast<int64_t>(a.K) + column * kPartsBlock);
-    v[0][0] = x[map.lane * 2], v[0][1] = x[map.lane * 2 + 1];
-  }
   const auto early = Epilogue::early(a, share);
   using Early = std::remove_const_t<decltype(early)>;
   GRETA_SHARED(Early, kept_early, parts_threads<kWaves>());  // registers are few
@@ -87,6 +80,12 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
   byte %= 16;
   BulkStages read(bars, kMostBulkStages);
   typename Lane::Factors factors;
+  const float4* const x = ready(
+      reinterpret_cast<const float4*>(a.x + blockIdx.y * static_cast<int64_t>(a.K) + column * kPartsBlock) +
+      map.lane * 2);
+  wait_for_predecessor();
+  float4 v[1][2] = {};
+  if (works) v[0][0] = x[0], v[0][1] = x[1];
   PartsOfX of_x;
   float back = 0;
   if (works) {
@@ -116,17 +115,17 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
   }
   if (works) {
     const float* const sums_of_x = gemv::sums_behind(slots);
-    for (int left = share.rows - above;;) {
+    float* own_sums = sums + above * args.sum_pitch + column;
+    GRETA_NO_UNROLL
+    for (int stage = 0;;) {  // all rows that a stage has room for: of those that are not there nobody asks
       float sum[kMostSums];
       Lane::multiply_32(map, tile, pitch, byte, factors, of_x, sums_of_x, sum);
       const PartsRowSum own = gemv::sum_of_row(map, sum);
-      const int row = Lane::tile_row(own.row);
-      if (own.mine && row < left)
-        sums[(share.rows - left + row) * args.sum_pitch + column] =
-            own.sum * (Lane::kMinima ? sums_of_x[8] : back);
-      left -= stage_rows;
-      if (left <= 0) break;
+      if (own.mine)
+        own_sums[Lane::tile_row(own.row) * args.sum_pitch] = own.sum * (Lane::kMinima ? sums_of_x[8] : back);
+      if (++stage == args.stages) break;
       read.wait_full_once();
+      own_sums += stage_rows * args.sum_pitch;
       tile += args.stage_words;
       factors = Lane::factors(map, tile, pitch);
     }

@@ -6,6 +6,8 @@
 //   wait_for_predecessor()   in the kernel, by every thread, before it touches what earlier kernels wrote or
 //                            read; returns when they have ended. Ahead of it only constants may be read:
 //                            weights must have been written before the last synchronise.
+//   ready(p)                 the pointer p to device memory, computed here: written ahead of the wait, since
+//                            the compiler leaves to the last what is only wanted behind it
 //   release_successor()      in the kernel: from here on the next kernel's blocks may come in beside this
 //                            one's
 #pragma once
@@ -52,6 +54,15 @@ __device__ __forceinline__ void release_successor() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
+}
+
+template <typename T>
+__device__ __forceinline__ const T* ready(const T* p) {
+#if defined(__CUDA_ARCH__)
+  // It has to be known for that, and nothing is ever at 1.
+  asm volatile("{\n.reg .pred never;\nsetp.eq.u64 never, %0, 1;\n@never trap;\n}" ::"l"(p));
+#endif
+  return p;
 }
 
 #if defined(GRETA_HIP_NVIDIA)
