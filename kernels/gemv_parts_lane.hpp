@@ -92,6 +92,17 @@ struct LimbsOfX {
   }
 };
 
+// (a & mask) ^ b. One instruction on NVIDIA: two of them are dearer when the compiler arranges them.
+__device__ __forceinline__ uint32_t and_xor(uint32_t a, uint32_t mask, uint32_t b) {
+#if defined(__CUDA_ARCH__)
+  uint32_t both;
+  asm("lop3.b32 %0, %1, %2, %3, 0x6a;" : "=r"(both) : "r"(a), "r"(mask), "r"(b));
+  return both;
+#else
+  return (a & mask) ^ b;
+#endif
+}
+
 // c + a · x; `first`: c has no value yet. kSigned: a is.
 template <bool kSigned>
 __device__ __forceinline__ void mma_parts(IntegersAcc& c, const IntegersA& a, const IntegersB& x,
@@ -328,7 +339,6 @@ struct PartsLane<WeightType::q6_K> {
         bytes.read(half * 16 + word0, low[r][0]);
         bytes.read(half * 16 + word0 + 8, low[r][1]);
         bytes.read(32 + half * 8 + word0, top[r]);
-        for (uint32_t& bits : top[r]) bits ^= 0xaaaaaaaau;
       }
       IntegersAcc acc;
       GRETA_UNROLL
@@ -339,8 +349,10 @@ struct PartsLane<WeightType::q6_K> {
           GRETA_UNROLL
           for (int r = 0; r < rows; ++r) {
             const uint32_t nibbles = low[r][quarter % 2][word], bits = top[r][word];
-            a.x[word * rows + r] = ((quarter < 2 ? nibbles << 2 : nibbles >> 2) & 0x3c3c3c3cu) |
-                                   ((quarter == 3 ? bits : bits << (6 - 2 * quarter)) & 0xc0c0c0c0u);
+            // The turned bit comes with the nibbles: one instruction for each of the two.
+            a.x[word * rows + r] = gemv::and_xor(
+                quarter == 3 ? bits : bits << (6 - 2 * quarter), 0xc0c0c0c0u,
+                gemv::and_xor(quarter < 2 ? nibbles << 2 : nibbles >> 2, 0x3c3c3c3cu, 0x80808080u));
           }
         }
         // At wave 64 a product's four sub-blocks are two quarters'.

@@ -64,6 +64,9 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
     GRETA_NO_UNROLL
     for (int row = team % 2 * half; row < now; row += kPartsRows)
       copy_rows(stage, row, now - row < half ? now - row : half);
+    if (now < rows && team % 2 == 1)
+      BulkStages::bring_near(a.m[0].data + (share.first + (stage << args.log_rows) + now) * a.m[0].row_bytes,
+                             static_cast<uint32_t>(rows - now) * row_bytes);
   }
 
   const PartsMap map;

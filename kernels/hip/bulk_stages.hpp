@@ -88,6 +88,11 @@ class BulkStages {
           : "memory");
     }
   }
+  // By a wave: to L2, from where a copy soon wants it.
+  __device__ __forceinline__ static void bring_near(const void* from, uint32_t bytes) {
+    if (elected())
+      asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+  }
   // By all lanes, when the slot was full and the wave has read what it wants of it: a wave that went ahead
   // would release a slot twice, and another one's slot would be filled while it reads.
   __device__ __forceinline__ void release() const {
