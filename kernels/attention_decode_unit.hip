@@ -19,7 +19,7 @@ namespace {
 // q is there, behind which q has to wait; AMD and the host have 64 KiB of shared memory, and copies that are
 // done when they return. kHeads: at most as many as the join has threads for.
 #if defined(GRETA_HIP_NVIDIA)
-constexpr int kThreads = 256, kResident = 1, kRing = 6, kAhead = 4, kHeads = 8;
+constexpr int kThreads = 256, kResident = 1, kRing = 6, kAhead = 5, kHeads = 8;
 #else
 constexpr int kThreads = 128, kResident = 2, kRing = 2, kAhead = 2, kHeads = 4;
 #endif

@@ -5,9 +5,8 @@
 // A wave's work is a tile: 16 rows of a matrix and a block of 256 columns. A stage is a tile for every wave:
 // the columns are cut into chunks of at most as many blocks as there are waves (less two, that fill, where
 // there are several chunks), and where K has fewer, several units of 16 rows lie one below the other. A wave
-// makes its blocks of x into integers, those of all chunks at once where there is room; chunk by chunk it
-// keeps one in registers and goes through the rows. A block with many rows takes them in rounds, so that the
-// waves' sums have room.
+// makes its blocks of x into integers, those of two chunks at once; chunk by chunk it keeps one in registers
+// and goes through the rows. A block with many rows takes them in rounds, so that the waves' sums have room.
 //
 // Where the machine can copy in bulk (hip/bulk_stages.hpp) the last two waves fill the stages that there is
 // room for, a half of each tile each: one before the kernel ahead in the stream has ended
@@ -129,20 +128,22 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
       if (j < lane_slots) v[j] = reinterpret_cast<const float4*>(values)[slot_of(block, j)];
   };
   // x is made into integers two blocks at a time, which hide each other's waiting; the first two are asked
-  // for as soon as may be. A block that is not there is zeros.
+  // for as soon as may be, the next ones when the registers are free again. A block that is not there is
+  // zeros.
   const bool works = group < args.groups;
   const bool of_two = args.held > 1;
-  const auto load_of_chunk = [&](const float* values, int chunk, float4(&v)[2]) {
-    if (works && chunk < args.chunks && column < order.blocks(chunk))
-      load_block(values, order.first_block(chunk) + column, v);
+  const auto load_pair = [&](const float* values, int chunk, float4(&v)[2][2]) {
+    GRETA_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      v[i][0] = v[i][1] = make_float4(0, 0, 0, 0);
+      if (works && i < args.held && chunk + i < args.chunks && column < order.blocks(chunk + i))
+        load_block(values, order.first_block(chunk + i) + column, v[i]);
+    }
   };
-  float4 first_weights[2][2] = {};
-  if (kNorm) {
-    load_of_chunk(a.norm_weight, 0, first_weights[0]);
-    if (of_two) load_of_chunk(a.norm_weight, 1, first_weights[1]);
-  }
+  float4 weights[2][2];
+  if (kNorm) load_pair(a.norm_weight, 0, weights);
   const float* x = a.x + blockIdx.y * static_cast<int64_t>(a.K);
-  float4 first_x[2][2] = {};
+  float4 pair[2][2];
   // A row's sums are read four at a time: those of no wave are zero.
   const int round_sums = args.sum_rows * args.sum_pitch, fours = (across + 3) / 4;
   if (across % 4 != 0) {
@@ -157,8 +158,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   if (last) order.fill(0, team % 2, words, bars);
 #endif
   wait_for_predecessor();
-  load_of_chunk(x, 0, first_x[0]);
-  if (of_two) load_of_chunk(x, 1, first_x[1]);
+  load_pair(x, 0, pair);
   const auto early = Epilogue::early(a, order.share(0));
 #if defined(GRETA_HIP_NVIDIA)
   BulkStages stages(bars, args.stages);
@@ -204,37 +204,16 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
           if (j < lane_slots) reinterpret_cast<float4*>(a.norm_out)[slot_of(b, j)] = v[j];
       }
     }
-    norm(first_x[0], first_weights[0]);
-    if (of_two) norm(first_x[1], first_weights[1]);
+    norm(pair[0], weights[0]);
+    if (of_two) norm(pair[1], weights[1]);
   }
 
   const PartsMap map;
-  const auto make = [&]<int kBlocks>(const float4(&v)[kBlocks][2], uint4* slots) {
+  const auto make = [&]<int kBlocks>(const float4(&v)[kBlocks][2]) {
     gemv::DigitSums digits[kBlocks];
-    gemv::make_integers<A::kMinima || B::kMinima>(map, v, slots, digits);
-    if constexpr (A::kMinima || B::kMinima) gemv::store_sums(map, digits, slots);
+    gemv::make_integers<A::kMinima || B::kMinima>(map, v, own_slots, digits);
+    if constexpr (A::kMinima || B::kMinima) gemv::store_sums(map, digits, own_slots);
   };
-  if (works && of_two) {
-    GRETA_NO_UNROLL
-    for (int chunk = 0; chunk < args.held; chunk += 2) {
-      float4 next_x[2][2] = {}, next_weights[2][2] = {};
-      GRETA_UNROLL
-      for (int i = 0; i < 2; ++i) {
-        load_of_chunk(x, chunk + 2 + i, next_x[i]);
-        if (kNorm) load_of_chunk(a.norm_weight, chunk + 2 + i, next_weights[i]);
-      }
-      make(first_x, own_slots + chunk * kPartsOfX);
-      GRETA_UNROLL
-      for (int i = 0; i < 2; ++i) {
-        if (kNorm) norm(next_x[i], next_weights[i]);
-        first_x[i][0] = next_x[i][0], first_x[i][1] = next_x[i][1];
-      }
-    }
-  } else if (works) {
-    const float4 v[1][2] = {{first_x[0][0], first_x[0][1]}};
-    make(v, own_slots);
-  }
-  wave_sync();
   PartsOfX of_x{};
   const int stage_rows = 1 << args.log_rows, above = group * kPartsRows;  // a stage's; above the wave's
   for (int round = 0; round < args.rounds; ++round) {
@@ -242,17 +221,23 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
     float* const sums = all_sums + (round & 1) * round_sums;
     for (int chunk = 0; chunk < args.chunks; ++chunk) {
       const bool mine = works && column < order.blocks(chunk);
-      uint4* const slots = own_slots + (of_two ? chunk : 0) * kPartsOfX;
-      if (mine && !of_two && args.chunks > 1 && (round > 0 || chunk > 0)) {
-        float4 v[1][2] = {};
-        load_of_chunk(x, chunk, v[0]);
-        if constexpr (kNorm) {
-          float4 w[2] = {};
-          load_of_chunk(a.norm_weight, chunk, w);
-          norm(v[0], w);
+      uint4* const slots = own_slots + (of_two ? chunk & 1 : 0) * kPartsOfX;
+      if (works && (of_two ? chunk % 2 == 0 : round == 0)) {
+        if constexpr (kNorm) {  // which has no registers for what comes next
+          if (round > 0 || chunk > 0) {
+            float4 w[2][2];
+            load_pair(x, chunk, pair), load_pair(a.norm_weight, chunk, w);
+            norm(pair[0], w[0]), norm(pair[1], w[1]);
+          }
         }
-        wave_sync();  // the last block is read
-        make(v, slots);
+        wave_sync();  // the last ones are read
+        if (of_two) {
+          make(pair);
+          if (!kNorm) load_pair(x, chunk + 2 < args.chunks ? chunk + 2 : 0, pair);
+        } else {
+          const float4 v[1][2] = {{pair[0][0], pair[0][1]}};
+          make(v);
+        }
         wave_sync();
       }
       const float* const sums_of_x = gemv::sums_behind(slots);

@@ -125,16 +125,13 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
       8 * 8;
   const size_t sums = static_cast<size_t>(p.args.rounds > 1 ? 2 : 1) *
                       static_cast<size_t>(p.args.sum_rows * p.args.sum_pitch) * sizeof(float);
-  const size_t of_x = kPartsWaves * kPartsOfX * sizeof(uint4),
-               beside = kPartsWaves * parts_own_words<A, B>() * sizeof(uint4) + sums;
+  p.args.held = p.args.chunks > 1 ? 2 : 1;
+  const size_t without_stages =
+      kPartsWaves * (static_cast<size_t>(p.args.held) * kPartsOfX + parts_own_words<A, B>()) * sizeof(uint4) +
+      sums;
   const size_t stage = kBulkStages ? static_cast<size_t>(p.args.stage_words) * sizeof(uint4) : 0;
-  // All of x at once, two blocks at a time, if three stages find room beside it.
-  const size_t all_of_x = static_cast<size_t>(ceil_div(p.args.chunks, 2) * 2) * of_x;
-  p.args.held = p.args.chunks > 1 && all_of_x + beside + 3 * stage <= kPartsShared
-                    ? static_cast<int>(ceil_div(p.args.chunks, 2) * 2)
-                    : 1;
-  const size_t without_stages = beside + static_cast<size_t>(p.args.held) * of_x;
-  p.args.stages = kPartsStages;
+  // Of chunks one less: x has to wait behind what fills them.
+  p.args.stages = kPartsStages - (p.args.chunks > 1);
   while (p.args.stages > 2 && without_stages + static_cast<size_t>(p.args.stages) * stage > kPartsShared)
     --p.args.stages;
   p.shared_bytes = without_stages + static_cast<size_t>(p.args.stages) * stage;

@@ -18,7 +18,7 @@ __device__ __forceinline__ int rows_of_half(int rows, int half) {
 
 struct PartsArgs {
   GemvArgs common;                 // its `splits` and `slab` are not used
-  int chunks = 1, held = 1;        // of columns; whose x is in shared memory at once: all, or one
+  int chunks = 1, held = 1;        // of columns; whose x is in shared memory at once: two, where there are
   int each = 1, more = 0;          // blocks of a chunk: `each`, and one more of the first `more`
   int across_inverse = 65536;      // 2^16 / blocks of the widest chunk, rounded up
   int groups = 1, log_rows = 4;    // tiles one below the other in a stage, a power of two; log2 of their rows
