@@ -84,8 +84,8 @@ __device__ __forceinline__ float4 fma4(float w, float4 x, float4 sum) {
   return make_float4(fmaf(w, x.x, sum.x), fmaf(w, x.y, sum.y), fmaf(w, x.z, sum.z), fmaf(w, x.w, sum.w));
 }
 
-// A thread has four dims of a row; the next power of two of `heads` rows are a slice of what is added up.
-// DIMS: at least Dh, a power of two.
+// A thread has four dims of a row. Rows are heads, as many as the next power of two of theirs, once for each
+// slice of what is added up. DIMS: at least Dh, a power of two.
 template <int THREADS, int DIMS>
 struct Fours {
   static constexpr int kLanes = DIMS / 4, kRows = THREADS / kLanes;
@@ -112,8 +112,8 @@ size_t join_shared(int most) {
 
 // sum = Σ_parts 2^(max_part − max) out_part, denominator = Σ_parts 2^(max_part − max) sum_part. A thread of
 // row `own.row` has every `slices`-th part; the slices are added up in ascending order, by those of the
-// heads' rows, to whom alone the result belongs. Each row's lanes make their head's weights themselves, at
-// most a wave's.
+// heads' rows, to whom alone the result belongs. Each row's lanes in a wave make their head's weights
+// themselves.
 template <int THREADS, int DIMS>
 __device__ __forceinline__ Joined join(const Decode& d, const Fours<THREADS, DIMS>& own, int count, int h0,
                                        int heads, uint4* shared) {
@@ -193,13 +193,12 @@ __device__ __forceinline__ void finish_part(const Decode& d, const Share& share,
   const bool has_head = own.row < share.heads && own.dim < d.Dh;
   Joined joined{make_float4(0, 0, 0, 0), 0};
   if (has_head) {
-    const int of_head = own.row;
     float largest = -INFINITY;
     GRETA_UNROLL
-    for (int w = 0; w < of_waves.waves; ++w) largest = fmaxf(largest, of_waves.maxima[w * HEADS + of_head]);
+    for (int w = 0; w < of_waves.waves; ++w) largest = fmaxf(largest, of_waves.maxima[w * HEADS + own.row]);
     GRETA_UNROLL
     for (int w = 0; w < of_waves.waves; ++w) {
-      const int i = w * HEADS + of_head;
+      const int i = w * HEADS + own.row;
       const float weight = power_of_two(of_waves.maxima[i] - largest);
       joined.sum = fma4(
           weight, *reinterpret_cast<const float4*>(of_waves.outs + i * of_waves.pitch + own.dim), joined.sum);
