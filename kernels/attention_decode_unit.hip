@@ -105,8 +105,8 @@ __global__ void __launch_bounds__(kThreads, kResident)
     next.key += next.of_v * waves * kTile, next.of_v ^= 1;
     next.slot = next.slot + 1 < kRing ? next.slot + 1 : 0;
   };
-  // By the whole wave: the next tile, when all of it is there, the newest row by the lanes that have its place;
-  // and when it has been read.
+  // By the whole wave: the next tile, when all of it is there, the newest row by the lanes that have its
+  // place; and when it has been read.
   int slot = 0;
   const auto arrived = [&](int row, const uint4* newest, bool has_newest) {
     copies_wait<kRing - 1>();
