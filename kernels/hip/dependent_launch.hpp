@@ -12,6 +12,7 @@
 //                            one's
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <utility>
@@ -71,9 +72,13 @@ inline void prepare_launch(const void* kernel, size_t shared_bytes) {
   int device = 0;
   (void)cudaGetDevice(&device);
   thread_local std::map<std::pair<int, const void*>, size_t> prepared;
-  size_t& most = prepared.try_emplace({device, kernel}, size_t{48} * 1024).first->second;
-  // More than 48 KB of shared memory, with what is static, has to be asked for; then as much of it as there is, for the next
-  // launch's blocks beside this one's.
+  const auto [known, is_new] = prepared.try_emplace({device, kernel}, 0);
+  size_t& most = known->second;  // dynamic shared memory that it may have
+  constexpr size_t kUnasked = size_t{48} * 1024;
+  if (cudaFuncAttributes of{}; is_new && cudaFuncGetAttributes(&of, kernel) == cudaSuccess)
+    most = kUnasked - std::min(kUnasked, of.sharedSizeBytes);
+  // More than 48 KB of shared memory, with what is static, has to be asked for; then as much of it as there
+  // is, for the next launch's blocks beside this one's.
   if (shared_bytes > most)
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                cudaSharedmemCarveoutMaxShared);
