@@ -97,10 +97,12 @@ template <class A, class B, class Epilogue, int kMatrices, bool kNorm, int kWave
 __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(PartsArgs args) {
   const GemvArgs& a = args.common;
   release_successor();
-  GRETA_DYNAMIC_SHARED(uint4, all_slots);
+  GRETA_DYNAMIC_SHARED(uint4, all_words);
   GRETA_SHARED(float, squares_of_wave, kWaves);
+  GRETA_SHARED(uint4, zeros, kPartsZeros);
+  if (threadIdx.x < kPartsZeros) zeros[threadIdx.x] = make_uint4(0, 0, 0, 0);
   const int team = wave_id(), lane = lane_id();
-  uint4* const words = all_slots + kWaves * args.held * kPartsOfX;
+  uint4* const words = all_words + kWaves * args.held * kPartsOfX;
   // The wave's place in a stage.
   const int across = args.each + (args.more > 0), group = team * args.across_inverse >> 16,
             column = team - group * across;
@@ -118,7 +120,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   uint4* const own_words = words + team * parts_own_words<A, B>();
   float* const all_sums = reinterpret_cast<float*>(words + kWaves * parts_own_words<A, B>());
 #endif
-  uint4* const own_slots = all_slots + team * args.held * kPartsOfX;
+  uint4* const own_x = all_words + team * args.held * kPartsOfX;
 
   const int lane_slots = kPartsSlots / wave_size();
   const auto slot_of = [&](int block, int j) { return block * kPartsSlots + lane * lane_slots + j; };
@@ -157,6 +159,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
              fills_all = last && !in_turns;
   if (last) order.fill(0, team % 2, words, bars);
 #endif
+  const PartsMap map;
   wait_for_predecessor();
   load_pair(x, 0, pair);
   const auto early = Epilogue::early(a, order.share(0));
@@ -208,11 +211,11 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
     if (of_two) norm(pair[1], weights[1]);
   }
 
-  const PartsMap map;
+  const gemv::LaneOfX lane_of_x(map, own_x);
   const auto make = [&]<int kBlocks>(const float4(&v)[kBlocks][2]) {
     gemv::DigitSums digits[kBlocks];
-    gemv::make_integers<A::kMinima || B::kMinima>(map, v, own_slots, digits);
-    if constexpr (A::kMinima || B::kMinima) gemv::store_sums(map, digits, own_slots);
+    gemv::make_integers<A::kMinima || B::kMinima>(v, lane_of_x, digits);
+    if constexpr (A::kMinima || B::kMinima) gemv::store_sums(map, digits, lane_of_x);
   };
   PartsOfX of_x{};
   const int stage_rows = 1 << args.log_rows, above = group * kPartsRows;  // a stage's; above the wave's
@@ -221,7 +224,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
     float* const sums = all_sums + (round & 1) * round_sums;
     for (int chunk = 0; chunk < args.chunks; ++chunk) {
       const bool mine = works && column < order.blocks(chunk);
-      uint4* const slots = own_slots + (of_two ? chunk & 1 : 0) * kPartsOfX;
+      uint4* const x_words = own_x + (of_two ? chunk & 1 : 0) * kPartsOfX;
       if (works && (of_two ? chunk % 2 == 0 : round == 0)) {
         if constexpr (kNorm) {  // which has no registers for what comes next
           if (round > 0 || chunk > 0) {
@@ -240,7 +243,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
         }
         wave_sync();
       }
-      const float* const sums_of_x = gemv::sums_behind(slots);
+      const float* const sums_of_x = gemv::sums_behind(x_words);
       const float back = mine ? sums_of_x[8] : 0;
       bool loaded = round > 0 && args.chunks == 1 && !order.kTwoLanes, loaded_second = false;
       int place = above;  // of the wave's rows among the round's sums
@@ -250,7 +253,8 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
         if (kMatrices > 1 && rows == 0) continue;
         const bool second = order.second(matrix);
         if (mine && (!loaded || second != loaded_second))
-          second ? B::load_x(map, slots, of_x) : A::load_x(map, slots, of_x);
+          second ? B::load_x(B::place_of_x(map, x_words, zeros), of_x)
+                 : A::load_x(A::place_of_x(map, x_words, zeros), of_x);
         loaded = true, loaded_second = second;
 #if defined(GRETA_HIP_NVIDIA)
         const int pitch = order.pitch(second),

@@ -18,8 +18,12 @@
 //   kBytes   of a block
 //   kMinima  whether sub-blocks have a minimum; kAdds: a lane's additions a row and block, and over lanes
 //   kApart   of parts_row; tile_row(r): the tile's row that is the unit's row r
-//   factors, multiply_32   multiply at wave 32 in two steps, the first without x; for gemv_resident_kernel
-//   load_x(map, slots, x)  the lane's share of B of the block's products; slots: the block's 64
+//   rows_of(map, tile, pitch)   where the lane's rows of a tile lie, the block's first whole word taken off
+//   factors, multiply_32        multiply at wave 32 in two steps, the first without x; for
+//                               gemv_resident_kernel
+//   place_of_x(map, x, zeros), load_x(place, x)
+//            the lane's share of B of the block's products, from the block's integers (gemv_parts_x.hpp) and
+//            kPartsZeros words of zeros in shared memory
 //   multiply(map, tile, pitch, byte, x, sums, sum)
 //            sum[i] = what lane and row map.row_of_sum(i) of the unit make of this block. tile: 16 rows in
 //            shared memory (parts_row); byte: where in each row the block begins; sums: of x, of the block's
@@ -28,6 +32,7 @@
 
 #include "kernels/gemv_lane.hpp"
 #include "kernels/gemv_lane_staged.hpp"
+#include "kernels/hip/dependent_launch.hpp"
 #include "kernels/hip/fragment_i8.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
@@ -70,27 +75,49 @@ struct PartsMap {
 
 using PartsOfX = IntegersB[kPartsProducts];
 
+// A slot is four neighbouring values; a limb of a block's lies in one piece, a word a slot, and so do the
+// others, this many words further on each. kPartsZeros: words of 16 bytes.
+inline constexpr int kPartsSlots = kPartsBlock / 4, kPartsLimb = kPartsSlots + 8, kPartsZeros = 16;
+
+// Where a lane's rows of a tile lie: of A, what it reads of them, and those that its sums belong to.
+struct PartsRows {
+  const uint4 *of_a[kMostRowsOfA], *of_sum[kMostSums];
+  // place(row): in words, `before` of it only what A is read from.
+  template <class Place>
+  __device__ __forceinline__ PartsRows(const PartsMap& map, const uint4* tile, int before, const Place& place) {
+    GRETA_UNROLL
+    for (int r = 0; r < kMostRowsOfA; ++r)
+      if (r < PartsMap::rows_of_a()) of_a[r] = tile + place(map.row_of_a(r)) + before;
+    GRETA_UNROLL
+    for (int i = 0; i < kMostSums; ++i)
+      if (i < PartsMap::sums()) of_sum[i] = tile + place(map.row_of_sum(i));
+  }
+  // At wave 32, ahead of a wait (dependent_launch.hpp).
+  __device__ __forceinline__ void settle() {
+    of_a[0] = settled(of_a[0]), of_a[1] = settled(of_a[1]), of_sum[0] = settled(of_sum[0]);
+  }
+  __device__ __forceinline__ void advance(int words) { of_a[0] += words, of_a[1] += words, of_sum[0] += words; }
+};
+
+// Where a lane reads its share of x; of[1] at wave 64, every other product.
+struct PartsPlaceOfX {
+  const uint32_t* of[2];
+  // Ahead of a wait (dependent_launch.hpp).
+  __device__ __forceinline__ void settle() { of[0] = settled(of[0]); }
+};
+
 namespace gemv {
 
-// Where slot i of x lies, a slot being the limbs of four values, from the top, a word each: lanes that write
-// or read together want slots with different lower bits.
-__device__ __forceinline__ int place_of_slot(int i) { return i ^ (i >> 3 & 1) ^ (i >> 4 & 2) ^ (i >> 2 & 4); }
+// Behind a block's limbs: sums of x over its sub-blocks of 32, and what brings sums of integers back.
+__device__ __forceinline__ float* sums_behind(uint4* x) { return reinterpret_cast<float*>(x + kPartsLimb); }
 
-// A lane's share of the slots of x, `turn` its part of their number's bits 1 and 2: four pointers reach them
-// all.
-struct LimbsOfX {
-  const uint32_t* pairs[4];
-  __device__ __forceinline__ LimbsOfX(const uint4* slots, int turn, int limb) {
-    GRETA_UNROLL
-    for (int pair = 0; pair < 4; ++pair)
-      pairs[pair] = reinterpret_cast<const uint32_t*>(slots + (pair * 2 ^ turn)) + limb;
-  }
-  // The words of slots `from` and `from` + 1 (`swapped`: the other way round) of what the pair has, or zeros.
-  __device__ __forceinline__ IntegersB at(int pair, int from, bool swapped, bool mine) const {
-    const uint32_t *const first = pairs[pair] + from * 4, kept = mine ? ~0u : 0u;
-    return {{first[swapped ? 4 : 0] & kept, first[swapped ? 0 : 4] & kept}};
-  }
-};
+// Where a lane reads x: its limb from `slot` on, or zeros, as it reads a limb of other k than its own. They lie
+// where lanes that read together hit other banks.
+__device__ __forceinline__ const uint32_t* limb_at(const uint4* x, int limb, int slot, bool mine,
+                                                   const uint4* zeros, int zero) {
+  return mine ? reinterpret_cast<const uint32_t*>(x) + limb * kPartsLimb + slot
+              : reinterpret_cast<const uint32_t*>(zeros) + zero;
+}
 
 // (a & mask) ^ b. One instruction on NVIDIA: two of them are dearer when the compiler arranges them.
 __device__ __forceinline__ uint32_t and_xor(uint32_t a, uint32_t mask, uint32_t b) {
@@ -133,6 +160,16 @@ struct LimbSums {
   }
 };
 
+// A constant for __byte_perm that the compiler takes for a variable: with two constants it would keep the
+// selector in a register, and fetch each time.
+__device__ __forceinline__ uint32_t in_register(uint32_t v) {
+#if defined(__CUDA_ARCH__)
+  return v | blockDim.x >> 20;
+#else
+  return v;
+#endif
+}
+
 // d times byte i of a word, exactly: an f16 and an integer of 8 bits. On a card the byte becomes the lowest
 // bits of the float 2^23 + byte; an infinite d makes NaN.
 struct BytesTimes {
@@ -140,7 +177,8 @@ struct BytesTimes {
   __device__ __forceinline__ explicit BytesTimes(float d_) : d(d_), below(d_ * -8388608.0f) {}
   __device__ __forceinline__ float operator()(uint32_t word, int i) const {
 #if defined(__CUDA_ARCH__)
-    return fmaf(d, as_float(__byte_perm(word, 0x4b000000u, 0x7440u | static_cast<unsigned>(i))), below);
+    return fmaf(
+        d, as_float(__byte_perm(word, in_register(0x4b000000u), 0x7440u | static_cast<unsigned>(i))), below);
 #else
     return d * static_cast<float>(word >> 8 * i & 0xffu);
 #endif
@@ -153,7 +191,8 @@ struct SignedBytesTimes {
   __device__ __forceinline__ explicit SignedBytesTimes(float d_) : d(d_), below(d_ * -32896.0f) {}
   __device__ __forceinline__ float operator()(uint32_t turned, int i) const {
 #if defined(__CUDA_ARCH__)
-    return fmaf(d, as_float(__byte_perm(turned, 0x47u, 0x4505u | static_cast<unsigned>(i) << 4)), below);
+    return fmaf(
+        d, as_float(__byte_perm(turned, in_register(0x47u), 0x4505u | static_cast<unsigned>(i) << 4)), below);
 #else
     return d * static_cast<float>(static_cast<int>(turned >> 8 * i & 0xffu) - 128);
 #endif
@@ -180,38 +219,48 @@ struct PartsLane<WeightType::q4_K> {
     return wave_size() == 64 ? r : (r & 1) << 3 | (r >> 1 & 3) | (r >> 3) << 2;
   }
 
-  __device__ static __forceinline__ void load_x(const PartsMap& map, const uint4* slots, PartsOfX& x) {
-    const bool mine = map.sub_of_b() == map.sub_of_k(), wide = wave_size() == 64;
-    const int sub = map.sub_of_k();
-    const gemv::LimbsOfX limbs(slots + sub * (wide ? 16 : 32),
-                               wide ? (sub & 2) ^ (sub & 1) << 2 : map.part() * 4 ^ sub * 2, map.limb_of_b());
+  __device__ static __forceinline__ PartsPlaceOfX place_of_x(const PartsMap& map, const uint4* x,
+                                                             const uint4* zeros) {
+    const int sub = map.sub_of_k(), limb = map.limb_of_b();
+    return {{gemv::limb_at(x, limb, wave_size() == 64 ? sub * 16 : sub * 32 + map.part() * 4,
+                           map.sub_of_b() == sub, zeros, limb < 2 ? 16 : 0)}};
+  }
+  __device__ static __forceinline__ void load_x(const PartsPlaceOfX& at, PartsOfX& x) {
     GRETA_UNROLL
     for (int high = 0; high < 2; ++high) {
       GRETA_UNROLL
-      for (int i = 0; i < 4; ++i)
-        x[high * 4 + i] = limbs.at(i, high * 8 + (wide ? 0 : i / 2 * 16), high != 0, mine);
+      for (int i = 0; i < 2; ++i) {
+        const uint4 four =
+            *reinterpret_cast<const uint4*>(at.of[0] + high * 8 + i * (wave_size() == 64 ? 4 : 16));
+        x[high * 4 + i * 2] = {{four.x, four.y}}, x[high * 4 + i * 2 + 1] = {{four.z, four.w}};
+      }
     }
   }
 
   __device__ static __forceinline__ void multiply(const PartsMap& map, const uint4* tile, int pitch, int byte,
                                                   const PartsOfX& x, const float* sums,
                                                   float (&sum)[kMostSums]) {
-    tile += byte / 16;
-    wave_size() == 64 ? multiply_64(map, tile, pitch, x, sums, sum)
-                      : multiply_32(map, tile, pitch, 0, factors(map, tile, pitch), x, sums, sum);
+    const PartsRows rows = rows_of(map, tile + byte / 16, pitch);
+    wave_size() == 64 ? multiply_64(map, rows, x, sums, sum)
+                      : multiply_32(map, rows, 0, factors(map, rows), x, sums, sum);
+  }
+
+  __device__ static __forceinline__ PartsRows rows_of(const PartsMap& map, const uint4* tile, int pitch) {
+    const int before = wave_size() == 64 ? map.group * 2 : map.sub_of_k() * 4 + map.part();
+    return {map, tile, 1 + before, [&](int r) { return parts_row(tile_row(r), pitch, kApart); }};
   }
 
   // At wave 32 in two steps, the first without x: scales and minima of the lane's row and four sub-blocks.
   struct Factors {
     uint32_t both, scales, minima;  // d and dmin; a byte each
   };
-  __device__ static __forceinline__ Factors factors(const PartsMap& map, const uint4* tile, int pitch) {
+  __device__ static __forceinline__ Factors factors(const PartsMap& map, const PartsRows& rows) {
     const bool upper = map.sub_of_k() != 0;
-    const uint4 header = tile[place(map.row_of_sum(0), pitch)];
+    const uint4 header = *rows.of_sum[0];
     return {header.x, scales(header.y, header.w, upper), scales(header.z, upper ? header.w >> 4 : 0, upper)};
   }
 
-  __device__ static __forceinline__ void multiply_32(const PartsMap& map, const uint4* tile, int pitch, int,
+  __device__ static __forceinline__ void multiply_32(const PartsMap& map, const PartsRows& rows, int,
                                                      const Factors& f, const PartsOfX& x, const float* sums,
                                                      float (&sum)[kMostSums]) {
     const float d = f16_to_f32(static_cast<uint16_t>(f.both & 0xffffu));
@@ -225,7 +274,7 @@ struct PartsLane<WeightType::q4_K> {
       uint4 q[2];
       GRETA_UNROLL
       for (int r = 0; r < 2; ++r)
-        q[r] = tile[place(map.row_of_a(r), pitch) + 1 + map.sub_of_k() * 4 + chunk * 2 + map.part()];
+        q[r] = rows.of_a[r][chunk * 2];
       IntegersAcc low, high;
       GRETA_UNROLL
       for (int i = 0; i < 2; ++i) {
@@ -252,9 +301,6 @@ struct PartsLane<WeightType::q4_K> {
   }
 
  private:
-  __device__ static __forceinline__ int place(int r, int pitch) {
-    return parts_row(tile_row(r), pitch, kApart);
-  }
   // Scales or minima of sub-blocks 0 to 3 (of 4 to 7: `upper`), a byte each; `rest`: the word of the upper
   // ones' four bits.
   __device__ static __forceinline__ uint32_t scales(uint32_t first, uint32_t rest, bool upper) {
@@ -262,11 +308,10 @@ struct PartsLane<WeightType::q4_K> {
            (first >> 2 & (upper ? 0x30303030u : 0u));
   }
 
-  __device__ static __forceinline__ void multiply_64(const PartsMap& map, const uint4* tile, int pitch,
+  __device__ static __forceinline__ void multiply_64(const PartsMap& map, const PartsRows& rows,
                                                      const PartsOfX& x, const float* sums,
                                                      float (&sum)[kMostSums]) {
-    const uint4* const row = tile + place(map.row_of_a(0), pitch) + 1 + map.group * 2;
-    const uint4 q[2] = {row[0], row[1]};
+    const uint4 q[2] = {rows.of_a[0][0], rows.of_a[0][1]};
     IntegersAcc low, high;
     GRETA_UNROLL
     for (int i = 0; i < 4; ++i) {
@@ -284,7 +329,7 @@ struct PartsLane<WeightType::q4_K> {
     const gemv::LimbSums limbs(map);
     GRETA_UNROLL
     for (int i = 0; i < 4; ++i) {
-      const uint4 header = tile[place(map.row_of_sum(i), pitch)];
+      const uint4 header = *rows.of_sum[i];
       const uint32_t factors = scales(header.y, header.w, chunk >= 2),
                      minima = scales(header.z, header.w >> 4, chunk >= 2);
       const gemv::BytesTimes scale(f16_to_f32(static_cast<uint16_t>(header.x & 0xffffu))),
@@ -312,21 +357,37 @@ struct PartsLane<WeightType::q6_K> {
   using Tile = GemvTile<kType, kPartsBlock>;
   __device__ static __forceinline__ int tile_row(int r) { return r; }
 
-  __device__ static __forceinline__ void load_x(const PartsMap& map, const uint4* slots, PartsOfX& x) {
-    const gemv::LimbsOfX limbs(slots, first_word(map), map.limb_of_b());
+  __device__ static __forceinline__ PartsPlaceOfX place_of_x(const PartsMap& map, const uint4* x,
+                                                             const uint4* zeros) {
+    const int sub = sub_of_quarter(map);
+    const auto at = [&](int own) {
+      return gemv::limb_at(x, map.limb_of_b(), first_word(map), map.sub_of_b() == own, zeros,
+                           map.sub_of_b() % 2 == 0 ? 4 : 0);
+    };
+    return {{at(sub), at(wave_size() == 64 ? 2 + sub : sub)}};
+  }
+  __device__ static __forceinline__ void load_x(const PartsPlaceOfX& at, PartsOfX& x) {
     GRETA_UNROLL
-    for (int quarter = 0; quarter < 4; ++quarter) {
-      const bool mine =
-          map.sub_of_b() == (wave_size() == 64 ? quarter % 2 * 2 + sub_of_quarter(map) : sub_of_quarter(map));
+    for (int half = 0; half < 2; ++half) {
       GRETA_UNROLL
-      for (int half = 0; half < 2; ++half)
-        x[half * 4 + quarter] =
-            limbs.at(quarter / 2 * 2 + half, half * 32 + quarter * 8, quarter % 2 != 0, mine);
+      for (int quarter = 0; quarter < 4; ++quarter) {
+        const uint2 two = *reinterpret_cast<const uint2*>(at.of[wave_size() == 64 ? quarter % 2 : 0] +
+                                                          half * 32 + quarter * 8);
+        x[half * 4 + quarter] = {{two.x, two.y}};
+      }
     }
   }
 
+  __device__ static __forceinline__ PartsRows rows_of(const PartsMap& map, const uint4* tile, int pitch) {
+    return {map, tile, 0, [&](int r) { return parts_row(r, pitch, kApart); }};
+  }
   __device__ static __forceinline__ void multiply(const PartsMap& map, const uint4* tile, int pitch, int byte,
                                                   const PartsOfX& x, const float*, float (&sum)[kMostSums]) {
+    multiply(map, rows_of(map, tile, pitch), byte, x, sum);
+  }
+
+  __device__ static __forceinline__ void multiply(const PartsMap& map, const PartsRows& at, int byte,
+                                                  const PartsOfX& x, float (&sum)[kMostSums]) {
     const int rows = PartsMap::rows_of_a(), word0 = first_word(map);
     const gemv::LimbSums limbs(map);
     float of_half[kMostSums][2];
@@ -335,7 +396,7 @@ struct PartsLane<WeightType::q6_K> {
       uint32_t low[kMostRowsOfA][2][2] = {}, top[kMostRowsOfA][2] = {};
       GRETA_UNROLL
       for (int r = 0; r < rows; ++r) {
-        const gemv::ByteWords bytes(tile + parts_row(map.row_of_a(r), pitch, kApart), byte);
+        const gemv::ByteWords bytes(at.of_a[r], byte);
         bytes.read(half * 16 + word0, low[r][0]);
         bytes.read(half * 16 + word0 + 8, low[r][1]);
         bytes.read(32 + half * 8 + word0, top[r]);
@@ -360,7 +421,7 @@ struct PartsLane<WeightType::q6_K> {
         if (wave_size() == 64 && quarter % 2 == 0) continue;
         GRETA_UNROLL
         for (int i = 0; i < PartsMap::sums(); ++i) {
-          const gemv::ByteWords bytes(tile + parts_row(map.row_of_sum(i), pitch, kApart), byte);
+          const gemv::ByteWords bytes(at.of_sum[i], byte);
           const gemv::SignedBytesTimes scale(gemv::half_of(bytes[52]) * 0.25f);
           const uint32_t scales = bytes[48 + half * 2 + quarter / 2] ^ 0x80808080u;
           const int of_scale = wave_size() == 64 ? map.sub_of_sum() : quarter % 2 * 2 + map.sub_of_sum();
@@ -377,11 +438,11 @@ struct PartsLane<WeightType::q6_K> {
   }
 
   struct Factors {};
-  __device__ static __forceinline__ Factors factors(const PartsMap&, const uint4*, int) { return {}; }
-  __device__ static __forceinline__ void multiply_32(const PartsMap& map, const uint4* tile, int pitch,
-                                                     int byte, const Factors&, const PartsOfX& x,
-                                                     const float* sums, float (&sum)[kMostSums]) {
-    multiply(map, tile, pitch, byte, x, sums, sum);
+  __device__ static __forceinline__ Factors factors(const PartsMap&, const PartsRows&) { return {}; }
+  __device__ static __forceinline__ void multiply_32(const PartsMap& map, const PartsRows& rows, int byte,
+                                                     const Factors&, const PartsOfX& x, const float*,
+                                                     float (&sum)[kMostSums]) {
+    multiply(map, rows, byte, x, sum);
   }
 
  private:

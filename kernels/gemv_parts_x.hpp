@@ -7,16 +7,16 @@
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
-inline constexpr int kPartsSlots = kPartsBlock / 4;
-// Words of a block in shared memory: slots; sums over sub-blocks of 32, 8 floats; what brings sums back.
-inline constexpr int kPartsOfX = kPartsSlots + 3;
+// Words of 16 bytes of a block in shared memory: limbs (gemv_parts_lane.hpp); sums over sub-blocks of 32, 8
+// floats; what brings sums back.
+inline constexpr int kPartsOfX = 4 * kPartsLimb / 4 + 3;
 
 namespace gemv {
 
-// 2^power brings the float of these bits, if it is not 0, to [2^29, 2^30), within reason.
+// 2^power brings the float of these bits to [2^29, 2^30), or as near as 2^100 does.
 __device__ __forceinline__ int power_for(uint32_t bits) {
   const int power = 29 + 127 - static_cast<int>(bits >> 23);
-  return bits == 0 ? 0 : power < -100 ? -100 : power > 100 ? 100 : power;
+  return power > 100 ? 100 : power;
 }
 __device__ __forceinline__ float float_of_power(int power) {
   return as_float(static_cast<uint32_t>(127 + power) << 23);
@@ -71,16 +71,17 @@ __device__ __forceinline__ int add_bytes(uint32_t v, int sum) {
 #endif
 }
 
-// The slot of four integers of at most 2^30 (gemv_parts_lane.hpp), a byte a value: balanced digits to base
-// 256, of which the lower three of z + 0x808080 are 128 too large.
+// The limbs of four integers of at most 2^30, from the top, a byte a value: balanced digits to base 256, of
+// which the lower three of z + 0x808080 are 128 too large.
 __device__ __forceinline__ uint4 limbs_of(const int (&values)[4]) {
   uint32_t z[4];
   GRETA_UNROLL
-  for (int i = 0; i < 4; ++i) z[i] = (static_cast<uint32_t>(values[i]) + 0x808080u) ^ 0x808080u;
+  for (int i = 0; i < 4; ++i) z[i] = static_cast<uint32_t>(values[i]) + 0x808080u;
   const uint32_t low01 = pick_bytes<0x5140>(z[0], z[1]), low23 = pick_bytes<0x5140>(z[2], z[3]),
                  high01 = pick_bytes<0x7362>(z[0], z[1]), high23 = pick_bytes<0x7362>(z[2], z[3]);
-  return make_uint4(pick_bytes<0x7632>(high01, high23), pick_bytes<0x5410>(high01, high23),
-                    pick_bytes<0x7632>(low01, low23), pick_bytes<0x5410>(low01, low23));
+  constexpr uint32_t k128 = 0x80808080u;
+  return make_uint4(pick_bytes<0x7632>(high01, high23), pick_bytes<0x5410>(high01, high23) ^ k128,
+                    pick_bytes<0x7632>(low01, low23) ^ k128, pick_bytes<0x5410>(low01, low23) ^ k128);
 }
 
 // To the nearest, ties to even; NaN gives 0.
@@ -104,16 +105,22 @@ struct DigitSums {
   int upper, lower;
 };
 
-__device__ __forceinline__ float* sums_behind(uint4* slots) {
-  return reinterpret_cast<float*>(slots + kPartsSlots);
-}
+// Where a lane writes: its slots' words of the first limb, its sub-block's sum, what brings sums back.
+struct LaneOfX {
+  uint32_t* words;
+  float *sum, *back;
+  __device__ __forceinline__ LaneOfX(const PartsMap& map, uint4* x)
+      : words(reinterpret_cast<uint32_t*>(x) + map.lane * (kPartsSlots / wave_size())),
+        sum(sums_behind(x) + map.lane / (wave_size() / 8)), back(sums_behind(x) + 8) {}
+  __device__ __forceinline__ void settle() { words = settled(words), sum = settled(sum), back = settled(back); }
+};
 
-// Blocks' slots, and behind them the factors that bring sums of integers back. slots: kPartsOfX words of
-// shared memory a block, to be waited for. values: of slots lane · n + j, n = 64 / wave_size(). Several
-// blocks, step by step, hide each other's waiting.
+// Blocks' integers, and behind them the factors that bring sums of integers back. kPartsOfX words of shared
+// memory a block, to be waited for. values: of slots lane · n + j, n = 64 / wave_size(). Several blocks, step
+// by step, hide each other's waiting.
 template <bool kMinima, int kBlocks>
-__device__ __forceinline__ void make_integers(const PartsMap& map, const float4 (&values)[kBlocks][2],
-                                              uint4* slots, DigitSums (&sums)[kBlocks]) {
+__device__ __forceinline__ void make_integers(const float4 (&values)[kBlocks][2], const LaneOfX& own,
+                                              DigitSums (&sums)[kBlocks]) {
   const int n = kPartsSlots / wave_size();
   uint32_t largest[kBlocks] = {};
   GRETA_UNROLL
@@ -124,33 +131,44 @@ __device__ __forceinline__ void make_integers(const PartsMap& map, const float4 
   }
   GRETA_UNROLL
   for (int b = 0; b < kBlocks; ++b) largest[b] = wave_max(largest[b]);
-  int digits[kBlocks][4] = {};  // sums of the lane's, from the top
   GRETA_UNROLL
   for (int b = 0; b < kBlocks; ++b) {
     const bool finite = largest[b] < 0x7f800000u;
     const int power = power_for(largest[b]);
     const float factor = finite ? float_of_power(power) : 0.0f;  // times infinity NaN, and the integer is 0
+    uint4 limbs[2] = {};
     GRETA_UNROLL
     for (int j = 0; j < 2; ++j) {
       if (j >= n) break;
       const float4 v = scaled(values[b][j], factor);
       const int whole[4] = {nearest(v.x), nearest(v.y), nearest(v.z), nearest(v.w)};
-      const uint4 slot = limbs_of(whole);
-      slots[b * kPartsOfX + place_of_slot(map.lane * n + j)] = slot;
+      limbs[j] = limbs_of(whole);
+    }
+    int digits[4] = {};  // sums of the lane's, from the top
+    GRETA_UNROLL
+    for (int limb = 0; limb < 4; ++limb) {
+      const uint32_t first = word_of(limbs[0], limb), second = word_of(limbs[1], limb);
+      uint32_t* const to = own.words + b * kPartsOfX * 4 + limb * kPartsLimb;
+      if (n == 2) {
+        *reinterpret_cast<uint2*>(to) = make_uint2(first, second);
+      } else {
+        *to = first;
+      }
       if constexpr (kMinima) {
-        digits[b][0] = add_bytes(slot.x, digits[b][0]), digits[b][1] = add_bytes(slot.y, digits[b][1]);
-        digits[b][2] = add_bytes(slot.z, digits[b][2]), digits[b][3] = add_bytes(slot.w, digits[b][3]);
+        digits[limb] = add_bytes(first, 0);
+        if (n == 2) digits[limb] = add_bytes(second, digits[limb]);
       }
     }
-    sums_behind(slots + b * kPartsOfX)[8] = finite ? float_of_power(-power) : NAN;
+    own.back[b * kPartsOfX * 4] = finite ? float_of_power(-power) : NAN;
     // Upper and lower digits are exact in f32 together.
-    sums[b] = {digits[b][0] * 256 + digits[b][1], digits[b][2] * 256 + digits[b][3]};
+    sums[b] = {digits[0] * 256 + digits[1], digits[2] * 256 + digits[3]};
   }
 }
 
 // Sums over the blocks' sub-blocks of 32. To be waited for.
 template <int kBlocks>
-__device__ __forceinline__ void store_sums(const PartsMap& map, DigitSums (&sums)[kBlocks], uint4* slots) {
+__device__ __forceinline__ void store_sums(const PartsMap& map, DigitSums (&sums)[kBlocks],
+                                           const LaneOfX& own) {
   const int lanes = wave_size() / 8;  // of a sub-block
   for (int mask = 1; mask < lanes; mask *= 2) {
     GRETA_UNROLL
@@ -162,7 +180,7 @@ __device__ __forceinline__ void store_sums(const PartsMap& map, DigitSums (&sums
   GRETA_UNROLL
   for (int b = 0; b < kBlocks; ++b) {
     if (map.lane % lanes == 0)
-      sums_behind(slots + b * kPartsOfX)[map.lane / lanes] =
+      own.sum[b * kPartsOfX * 4] =
           fmaf(static_cast<float>(sums[b].upper), 65536.0f, static_cast<float>(sums[b].lower));
   }
 }

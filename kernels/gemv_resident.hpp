@@ -25,12 +25,14 @@ template <class Lane, class Epilogue, int kWaves>
 __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kernel(PartsArgs args) {
   const GemvArgs& a = args.common;
   release_successor();
-  GRETA_DYNAMIC_SHARED(uint4, all_slots);
+  GRETA_DYNAMIC_SHARED(uint4, all_words);
   GRETA_SHARED(uint64_t, bars, 2 * kMostBulkStages);
   const int team = wave_id();
-  uint4 *const words = all_slots, *const slots = all_slots + args.x_at + team * kPartsOfX;
-  float* const sums = reinterpret_cast<float*>(all_slots + args.sums_at);
+  GRETA_SHARED(uint4, zeros, kPartsZeros);
+  uint4 *const words = all_words, *const x_words = all_words + args.x_at + team * kPartsOfX;
+  float* const sums = reinterpret_cast<float*>(all_words + args.sums_at);
   if (team == 0) BulkStages::begin(bars, 2, kWaves);
+  if (threadIdx.x < kPartsZeros) zeros[threadIdx.x] = make_uint4(0, 0, 0, 0);
   const int across = args.each, fours = (across + 3) / 4;
   const GemvShare share = gemv_share<false>(a, 0);
   if (across % 4 != 0) {
@@ -79,13 +81,20 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
   GRETA_SHARED(Early, kept_early, parts_threads<kWaves>());  // registers are few
   kept_early[thread] = early;
   int byte = column * Lane::kBytes;
-  const uint4* tile = words + moved + parts_row(above, pitch, Lane::kApart) + byte / 16;
+  const uint4* const tile = words + moved + parts_row(above, pitch, Lane::kApart) + byte / 16;
   byte %= 16;
   BulkStages read(bars, kMostBulkStages);
   typename Lane::Factors factors;
   const float4* const x = ready(
       reinterpret_cast<const float4*>(a.x + blockIdx.y * static_cast<int64_t>(a.K) + column * kPartsBlock) +
       map.lane * 2);
+  gemv::LaneOfX lane_of_x(map, x_words);
+  lane_of_x.settle();
+  PartsPlaceOfX place_of_x = Lane::place_of_x(map, x_words, zeros);
+  place_of_x.settle();
+  PartsRows tile_rows = Lane::rows_of(map, tile, pitch);
+  tile_rows.settle();
+  float* own_sum = settled(sums + (above + Lane::tile_row(map.row_of_sum(0))) * args.sum_pitch + column);
   wait_for_predecessor();
   float4 v[1][2] = {};
   if (works) v[0][0] = x[0], v[0][1] = x[1];
@@ -94,15 +103,15 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
   if (works) {
     // While x is on its way.
     read.wait_full_once();
-    factors = Lane::factors(map, tile, pitch);
+    factors = Lane::factors(map, tile_rows);
     gemv::DigitSums digits[1];
-    gemv::make_integers<Lane::kMinima>(map, v, slots, digits);
+    gemv::make_integers<Lane::kMinima>(v, lane_of_x, digits);
     wave_sync();
-    Lane::load_x(map, slots, of_x);
+    Lane::load_x(place_of_x, of_x);
     if constexpr (Lane::kMinima) {
-      gemv::store_sums(map, digits, slots);
+      gemv::store_sums(map, digits, lane_of_x);
     } else {
-      back = gemv::sums_behind(slots)[8];
+      back = *lane_of_x.back;
     }
     wave_sync();
   }
@@ -117,27 +126,30 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
     }
   }
   if (works) {
-    const float* const sums_of_x = gemv::sums_behind(slots);
-    float* own_sums = sums + above * args.sum_pitch + column;
+    const float* const sums_of_x = lane_of_x.back - 8;
     GRETA_NO_UNROLL
-    for (int stage = 0;;) {  // all rows that a stage has room for: of those that are not there nobody asks
+    for (;;) {  // all rows that a stage has room for: of those that are not there nobody asks
       float sum[kMostSums];
-      Lane::multiply_32(map, tile, pitch, byte, factors, of_x, sums_of_x, sum);
+      Lane::multiply_32(map, tile_rows, byte, factors, of_x, sums_of_x, sum);
       const PartsRowSum own = gemv::sum_of_row(map, sum);
       if (own.mine)
-        own_sums[Lane::tile_row(own.row) * args.sum_pitch] = own.sum * (Lane::kMinima ? sums_of_x[8] : back);
-      if (++stage == args.stages) break;
+        *own_sum = own.sum * (Lane::kMinima ? sums_of_x[8] : back);
+      if (read.slot() == args.stages) break;
       read.wait_full_once();
-      own_sums += stage_rows * args.sum_pitch;
-      tile += args.stage_words;
-      factors = Lane::factors(map, tile, pitch);
+      own_sum += stage_rows * args.sum_pitch;
+      tile_rows.advance(args.stage_words);
+      factors = Lane::factors(map, tile_rows);
     }
   }
+  // A thread's first row, ahead of the barrier.
+  const float* const of_row = settled(sums + thread * args.sum_pitch);
+  const Early kept = kept_early[thread];
   __syncthreads();
   const auto all = [&](int) { return share; };
   const GemvRows<decltype(all)> rows{all, 0, kGemvAllRows, kWaves * wave_size()};
-  Epilogue::run(a, rows, kept_early[thread],
-                [&](int, int row) { return gemv::sum_of_waves<kWaves>(sums + row * args.sum_pitch, fours); });
+  Epilogue::run(a, rows, kept, [&](int, int row) {
+    return gemv::sum_of_waves<kWaves>(of_row + (row - thread) * args.sum_pitch, fours);
+  });
 }
 #endif
 

@@ -56,8 +56,8 @@ class BulkStages {
   __device__ __forceinline__ void wait_full() const { wait(full(slot_), parity_); }
   // Where there are no more stages than slots: the first one, the one after it, …
   __device__ __forceinline__ void wait_full_once() {
-    wait(bars_, 0);
-    bars_ += 8;
+    wait(full(slot_), 0);
+    ++slot_;
   }
   // By a wave, all lanes with the same arguments: the slot will have `all` bytes of this filler.
   __device__ __forceinline__ void expect(uint32_t all) const {

@@ -8,6 +8,7 @@
 //                            weights must have been written before the last synchronise.
 //   ready(p)                 the pointer p to device memory, computed here: written ahead of the wait, since
 //                            the compiler leaves to the last what is only wanted behind it
+//   settled(p)               the same of a pointer to shared memory; nothing about it is known behind it
 //   release_successor()      in the kernel: from here on the next kernel's blocks may come in beside this
 //                            one's
 #pragma once
@@ -61,9 +62,22 @@ template <typename T>
 __device__ __forceinline__ const T* ready(const T* p) {
 #if defined(__CUDA_ARCH__)
   // It has to be known for that, and nothing is ever at 1.
-  asm volatile("{\n.reg .pred never;\nsetp.eq.u64 never, %0, 1;\n@never trap;\n}" ::"l"(p));
-#endif
+  uint64_t at = __cvta_generic_to_global(p);
+  asm volatile("{\n.reg .pred never;\nsetp.eq.u64 never, %0, 1;\n@never trap;\n}" : "+l"(at));
+  return static_cast<const T*>(__cvta_global_to_generic(at));
+#else
   return p;
+#endif
+}
+template <typename T>
+__device__ __forceinline__ T* settled(T* p) {
+#if defined(__CUDA_ARCH__)
+  auto at = static_cast<uint32_t>(__cvta_generic_to_shared(p));
+  asm volatile("{\n.reg .pred never;\nsetp.eq.u32 never, %0, 1;\n@never trap;\n}" : "+r"(at));
+  return static_cast<T*>(__cvta_shared_to_generic(at));
+#else
+  return p;
+#endif
 }
 
 #if defined(GRETA_HIP_NVIDIA)
