@@ -11,9 +11,10 @@
 // Where the machine can copy in bulk (hip/bulk_stages.hpp) the last two waves fill the stages that there is
 // room for, a half of each tile each: one before the kernel ahead in the stream has ended
 // (dependent_launch.hpp), the others when x is asked for: what is asked for later waits behind them. Those
-// after them are theirs as well if they have no tile; else pairs of waves take turns. Elsewhere each wave
-// copies its own tiles. The waves meet when the stages may be filled, for the norm and at the end of a round.
-// Small matrices have a kernel of their own: gemv_resident.hpp.
+// after them are theirs as well if they have no tile; else pairs of waves take turns. Rows of a chunk are
+// copied one by one, which takes the two waves as long as it takes memory: they have a loop of their own.
+// Elsewhere each wave copies its own tiles. The waves meet when the stages may be filled, for the norm and at
+// the end of a round. Small matrices have a kernel of their own: gemv_resident.hpp.
 //
 // What a launch costs beside its bytes is what one wave does after another before the first byte is asked for
 // and after the last: few instructions there are worth more than in the middle.
@@ -112,7 +113,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   GRETA_SHARED(uint64_t, bars, 2 * kMostBulkStages);
   if (team == kWaves - 1) {
     order.begin();
-    BulkStages::begin(bars, 2, kWaves);
+    BulkStages::begin(bars, 2, args.fillers ? kWaves - 2 : kWaves);
   }
   float* const all_sums = reinterpret_cast<float*>(words + args.stages * args.stage_words);
 #else
@@ -157,7 +158,12 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   // The last two waves fill what there is room for, and the rest if they have no tile.
   const bool last = team >= kWaves - 2, in_turns = ((kWaves - 2) * args.across_inverse >> 16) < args.groups,
              fills_all = last && !in_turns;
-  if (last) order.fill(0, team % 2, words, bars);
+  const bool filler = !kNorm && args.fillers && last;
+  if (filler) {  // which is quicker than to take part in what follows
+    order.fill_all(team % 2, words, bars);
+  } else if (last) {
+    order.fill(0, team % 2, words, bars);
+  }
 #endif
   const PartsMap map;
   wait_for_predecessor();
@@ -165,7 +171,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   const auto early = Epilogue::early(a, order.share(0));
 #if defined(GRETA_HIP_NVIDIA)
   BulkStages stages(bars, args.stages);
-  if (last) {
+  if (last && !filler) {
     GRETA_NO_UNROLL
     for (int stage = 1; stage < args.stages; ++stage) order.fill(stage, team % 2, words, bars);
   }
@@ -222,7 +228,12 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   for (int round = 0; round < args.rounds; ++round) {
     // Two rounds' sums: the waves that write the next ones need not wait for those that read these.
     float* const sums = all_sums + (round & 1) * round_sums;
-    for (int chunk = 0; chunk < args.chunks; ++chunk) {
+#if defined(GRETA_HIP_NVIDIA)
+    const int chunks = filler ? 0 : args.chunks;
+#else
+    const int chunks = args.chunks;
+#endif
+    for (int chunk = 0; chunk < chunks; ++chunk) {
       const bool mine = works && column < order.blocks(chunk);
       uint4* const x_words = own_x + (of_two ? chunk & 1 : 0) * kPartsOfX;
       if (works && (of_two ? chunk % 2 == 0 : round == 0)) {

@@ -84,7 +84,8 @@ struct PartsRows {
   const uint4 *of_a[kMostRowsOfA], *of_sum[kMostSums];
   // place(row): in words, `before` of it only what A is read from.
   template <class Place>
-  __device__ __forceinline__ PartsRows(const PartsMap& map, const uint4* tile, int before, const Place& place) {
+  __device__ __forceinline__ PartsRows(const PartsMap& map, const uint4* tile, int before,
+                                       const Place& place) {
     GRETA_UNROLL
     for (int r = 0; r < kMostRowsOfA; ++r)
       if (r < PartsMap::rows_of_a()) of_a[r] = tile + place(map.row_of_a(r)) + before;
@@ -96,7 +97,9 @@ struct PartsRows {
   __device__ __forceinline__ void settle() {
     of_a[0] = settled(of_a[0]), of_a[1] = settled(of_a[1]), of_sum[0] = settled(of_sum[0]);
   }
-  __device__ __forceinline__ void advance(int words) { of_a[0] += words, of_a[1] += words, of_sum[0] += words; }
+  __device__ __forceinline__ void advance(int words) {
+    of_a[0] += words, of_a[1] += words, of_sum[0] += words;
+  }
 };
 
 // Where a lane reads its share of x; of[1] at wave 64, every other product.
@@ -111,8 +114,8 @@ namespace gemv {
 // Behind a block's limbs: sums of x over its sub-blocks of 32, and what brings sums of integers back.
 __device__ __forceinline__ float* sums_behind(uint4* x) { return reinterpret_cast<float*>(x + kPartsLimb); }
 
-// Where a lane reads x: its limb from `slot` on, or zeros, as it reads a limb of other k than its own. They lie
-// where lanes that read together hit other banks.
+// Where a lane reads x: its limb from `slot` on, or zeros, as it reads a limb of other k than its own. They
+// lie where lanes that read together hit other banks.
 __device__ __forceinline__ const uint32_t* limb_at(const uint4* x, int limb, int slot, bool mine,
                                                    const uint4* zeros, int zero) {
   return mine ? reinterpret_cast<const uint32_t*>(x) + limb * kPartsLimb + slot
@@ -177,8 +180,8 @@ struct BytesTimes {
   __device__ __forceinline__ explicit BytesTimes(float d_) : d(d_), below(d_ * -8388608.0f) {}
   __device__ __forceinline__ float operator()(uint32_t word, int i) const {
 #if defined(__CUDA_ARCH__)
-    return fmaf(
-        d, as_float(__byte_perm(word, in_register(0x4b000000u), 0x7440u | static_cast<unsigned>(i))), below);
+    return fmaf(d, as_float(__byte_perm(word, in_register(0x4b000000u), 0x7440u | static_cast<unsigned>(i))),
+                below);
 #else
     return d * static_cast<float>(word >> 8 * i & 0xffu);
 #endif
@@ -191,8 +194,8 @@ struct SignedBytesTimes {
   __device__ __forceinline__ explicit SignedBytesTimes(float d_) : d(d_), below(d_ * -32896.0f) {}
   __device__ __forceinline__ float operator()(uint32_t turned, int i) const {
 #if defined(__CUDA_ARCH__)
-    return fmaf(
-        d, as_float(__byte_perm(turned, in_register(0x47u), 0x4505u | static_cast<unsigned>(i) << 4)), below);
+    return fmaf(d, as_float(__byte_perm(turned, in_register(0x47u), 0x4505u | static_cast<unsigned>(i) << 4)),
+                below);
 #else
     return d * static_cast<float>(static_cast<int>(turned >> 8 * i & 0xffu) - 128);
 #endif
@@ -273,8 +276,7 @@ struct PartsLane<WeightType::q4_K> {
     for (int chunk = 0; chunk < 2; ++chunk) {
       uint4 q[2];
       GRETA_UNROLL
-      for (int r = 0; r < 2; ++r)
-        q[r] = rows.of_a[r][chunk * 2];
+      for (int r = 0; r < 2; ++r) q[r] = rows.of_a[r][chunk * 2];
       IntegersAcc low, high;
       GRETA_UNROLL
       for (int i = 0; i < 2; ++i) {

@@ -115,6 +115,7 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
   p.args.sum_pitch = 4 * (ceil_div(across, 4) | 1);  // odd, so that neighbours begin in other banks
 
   p.args.whole = p.args.chunks == 1;
+  p.args.fillers = !p.args.whole && p.args.rounds == 1 && !norm_weight;
   const int lanes_pitch[2] = {gemv_parts::pitch<A>(a.K, across), gemv_parts::pitch<B>(a.K, across)};
   std::copy_n(lanes_pitch, 2, p.args.pitch);
   // They begin at multiples of 128 bytes; rows may be moved by up to 7 words, and a shift may read behind
@@ -130,8 +131,7 @@ Plan plan(const char* op, std::span<const Projection> projections, const float* 
       kPartsWaves * (static_cast<size_t>(p.args.held) * kPartsOfX + parts_own_words<A, B>()) * sizeof(uint4) +
       sums;
   const size_t stage = kBulkStages ? static_cast<size_t>(p.args.stage_words) * sizeof(uint4) : 0;
-  // Of chunks one less: x has to wait behind what fills them.
-  p.args.stages = kPartsStages - (p.args.chunks > 1);
+  p.args.stages = kPartsStages;
   while (p.args.stages > 2 && without_stages + static_cast<size_t>(p.args.stages) * stage > kPartsShared)
     --p.args.stages;
   p.shared_bytes = without_stages + static_cast<size_t>(p.args.stages) * stage;

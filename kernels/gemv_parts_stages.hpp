@@ -26,8 +26,9 @@ struct PartsArgs {
   int sum_rows = 0;                // of all matrices in a round, at most
   int sum_pitch = 4;               // floats from one row's sums, a wave each, to the next; a multiple of 4
   int stages = 2, stage_words = 0;
-  bool whole = false;  // rows of a stage lie in one piece, in memory as in the stage
-  int pitch[2] = {};   // words from row to row in a stage, of either lane
+  bool whole = false;    // rows of a stage lie in one piece, in memory as in the stage
+  bool fillers = false;  // one matrix in one round: the last two waves do nothing but fill, a loop of its own
+  int pitch[2] = {};     // words from row to row in a stage, of either lane
   // gemv_resident.hpp: where x's integers and the sums lie, in words, and the first of the last stage's rows
   // that come when x has been read.
   bool resident = false;
@@ -143,6 +144,32 @@ struct PartsOrder {
       slots.copy(to + place(row, lane_b), pitch(lane_b) * 16,
                  from + static_cast<uint64_t>(row) * share.row_bytes - skipped, share.row_bytes,
                  args.whole ? 1 : rows, args.whole ? static_cast<uint32_t>(rows) * own : own);
+    }
+  }
+
+  // By the same two waves, where there are fillers: all stages. The kernel ahead is waited for behind the
+  // first.
+  __device__ __forceinline__ void fill_all(int half, uint4* words, uint64_t* bars) const {
+    constexpr int kMost = kPartsRows / 2;
+    const PartsShare share = shares[0];
+    BulkStages slots(bars, args.stages);
+    GRETA_NO_UNROLL
+    for (int chunk = 0; chunk < args.chunks; ++chunk) {
+      const int skipped = beyond(chunk, false), step = pitch(false) * 16;
+      const auto own = static_cast<uint32_t>((skipped + bytes(blocks(chunk), false) + 15) & ~15);
+      const uint8_t* from = share.begin + static_cast<uint64_t>(half * kMost) * share.row_bytes +
+                            bytes(first_block(chunk), false) - skipped;
+      uint4* const to = words + moved(0, chunk) + place(half * kMost, false);
+      GRETA_NO_UNROLL
+      for (int left = share.rows; left > 0; left -= kPartsRows) {
+        const int rest = left - half * kMost, rows = rest < 0 ? 0 : rest < kMost ? rest : kMost;
+        slots.wait_free();
+        slots.expect(static_cast<uint32_t>(rows) * own);
+        slots.copy(to + slots.slot() * args.stage_words, step, from, share.row_bytes, rows, own);
+        slots.next();
+        from += static_cast<uint64_t>(kPartsRows) * share.row_bytes;
+        if (chunk == 0 && left == share.rows) wait_for_predecessor();
+      }
     }
   }
 #endif

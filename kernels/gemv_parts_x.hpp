@@ -111,8 +111,11 @@ struct LaneOfX {
   float *sum, *back;
   __device__ __forceinline__ LaneOfX(const PartsMap& map, uint4* x)
       : words(reinterpret_cast<uint32_t*>(x) + map.lane * (kPartsSlots / wave_size())),
-        sum(sums_behind(x) + map.lane / (wave_size() / 8)), back(sums_behind(x) + 8) {}
-  __device__ __forceinline__ void settle() { words = settled(words), sum = settled(sum), back = settled(back); }
+        sum(sums_behind(x) + map.lane / (wave_size() / 8)),
+        back(sums_behind(x) + 8) {}
+  __device__ __forceinline__ void settle() {
+    words = settled(words), sum = settled(sum), back = settled(back);
+  }
 };
 
 // Blocks' integers, and behind them the factors that bring sums of integers back. kPartsOfX words of shared

@@ -49,8 +49,8 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
                     7;
   const auto copy_rows = [&](int stage, int row, int rows) {
     const int64_t first = share.first + (stage << args.log_rows) + row;
-    stages.copy(words + stage * args.stage_words + moved + parts_row(row, pitch, Lane::kApart), 0,
-                a.m[0].data + first * a.m[0].row_bytes, 0, 1, static_cast<uint32_t>(rows) * row_bytes);
+    stages.copy(words + stage * args.stage_words + moved + parts_row(row, pitch, Lane::kApart),
+                a.m[0].data + first * a.m[0].row_bytes, static_cast<uint32_t>(rows) * row_bytes);
   };
   const int last_stage = args.stages - 1, left_of_last = share.rows - (last_stage << args.log_rows);
   if (team < 2 * args.stages) {  // two waves a stage, a half of each tile each
@@ -132,8 +132,7 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
       float sum[kMostSums];
       Lane::multiply_32(map, tile_rows, byte, factors, of_x, sums_of_x, sum);
       const PartsRowSum own = gemv::sum_of_row(map, sum);
-      if (own.mine)
-        *own_sum = own.sum * (Lane::kMinima ? sums_of_x[8] : back);
+      if (own.mine) *own_sum = own.sum * (Lane::kMinima ? sums_of_x[8] : back);
       if (read.slot() == args.stages) break;
       read.wait_full_once();
       own_sum += stage_rows * args.sum_pitch;
@@ -141,15 +140,11 @@ __global__ void __launch_bounds__(parts_threads<kWaves>(), 2) gemv_resident_kern
       factors = Lane::factors(map, tile_rows);
     }
   }
-  // A thread's first row, ahead of the barrier.
-  const float* const of_row = settled(sums + thread * args.sum_pitch);
-  const Early kept = kept_early[thread];
   __syncthreads();
   const auto all = [&](int) { return share; };
   const GemvRows<decltype(all)> rows{all, 0, kGemvAllRows, kWaves * wave_size()};
-  Epilogue::run(a, rows, kept, [&](int, int row) {
-    return gemv::sum_of_waves<kWaves>(of_row + (row - thread) * args.sum_pitch, fours);
-  });
+  Epilogue::run(a, rows, kept_early[thread],
+                [&](int, int row) { return gemv::sum_of_waves<kWaves>(sums + row * args.sum_pitch, fours); });
 }
 #endif
 

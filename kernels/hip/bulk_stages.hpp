@@ -12,7 +12,8 @@
 //     filled.copy(…); …                                 read.next();
 //
 // A copy's bytes are read once, so they are the first that leave L2. Addresses and bytes are multiples of 16.
-// A wave's copies follow each other by some 4 cycles for each 128 bytes and 60 more: two waves share a stage.
+// A copy takes the wave that asks for it some 130 cycles, whatever its size, and more beside busy waves; less
+// where several follow each other without a loop. So two waves share a stage.
 #pragma once
 
 #include <cstdint>
@@ -65,28 +66,30 @@ class BulkStages {
       asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(full(slot_)), "r"(all)
                    : "memory");
   }
-  // Likewise: `count` copies of `bytes`; steps in bytes.
+  // Likewise: a copy; `count` copies, steps in bytes.
+  __device__ __forceinline__ void copy(void* to, const void* from, uint32_t bytes) const {
+    if (elected()) copy_one(address(to), reinterpret_cast<uintptr_t>(from), bytes, full(slot_));
+  }
   __device__ __forceinline__ void copy(void* to, int to_step, const void* from, uint32_t from_step, int count,
                                        uint32_t bytes) const {
-    // What createpolicy.fractional.L2::evict_first makes of 1.0, without its time; the constant is in CUTLASS
-    // (TMA::CacheHintSm90).
-    constexpr uint64_t kOnce = 0x12f0000000000000;
     const uint64_t begin = reinterpret_cast<uintptr_t>(from);
     uint64_t source = static_cast<uint64_t>(uniform(static_cast<uint32_t>(begin >> 32))) << 32 |
                       uniform(static_cast<uint32_t>(begin));
     uint32_t target = uniform(address(to));
-    const uint32_t bar = uniform(full(slot_)), far = uniform(from_step), size = uniform(bytes);
-    const int step = static_cast<int>(uniform(static_cast<uint32_t>(to_step))),
-              copies = static_cast<int>(uniform(static_cast<uint32_t>(count)));
+    const uint32_t bar = uniform(full(slot_)), far = uniform(from_step), size = uniform(bytes),
+                   step = uniform(static_cast<uint32_t>(to_step));
+    int left = static_cast<int>(uniform(static_cast<uint32_t>(count)));
     if (!elected()) return;
+    constexpr int kAtOnce = 4;
     GRETA_NO_UNROLL
-    for (int i = 0; i < copies; ++i, source += far, target += step) {
-      asm volatile(
-          "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, "
-          "[%3], %4;" ::"r"(target),
-          "l"(source), "r"(size), "r"(bar), "l"(kOnce)
-          : "memory");
+    for (; left >= kAtOnce; left -= kAtOnce) {
+      GRETA_UNROLL
+      for (int i = 0; i < kAtOnce; ++i)
+        copy_one(target + i * step, source + static_cast<uint64_t>(i) * far, size, bar);
+      source += static_cast<uint64_t>(kAtOnce) * far, target += kAtOnce * step;
     }
+    GRETA_NO_UNROLL
+    for (; left > 0; --left, source += far, target += step) copy_one(target, source, size, bar);
   }
   // By a wave: to L2, from where a copy soon wants it.
   __device__ __forceinline__ static void bring_near(const void* from, uint32_t bytes) {
@@ -102,6 +105,16 @@ class BulkStages {
   }
 
  private:
+  __device__ __forceinline__ static void copy_one(uint32_t to, uint64_t from, uint32_t bytes, uint32_t bar) {
+    // What createpolicy.fractional.L2::evict_first makes of 1.0, without its time; the constant is in CUTLASS
+    // (TMA::CacheHintSm90).
+    constexpr uint64_t kOnce = 0x12f0000000000000;
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, "
+        "[%3], %4;" ::"r"(to),
+        "l"(from), "r"(bytes), "r"(bar), "l"(kOnce)
+        : "memory");
+  }
   // One lane, known to the compiler as one.
   __device__ __forceinline__ static bool elected() {
     uint32_t one;
