@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   GRETA_SHARED(HeadValues<HEADS>, p, kCount * kThreads / LANES);  // [wave][key of the run]
   GRETA_SHARED(float, maxima, kMaxWaves* HEADS);
   GRETA_SHARED(float, denominators, kMaxWaves* HEADS);
-  GRETA_SHARED(uint32_t, last, 1);
+  GRETA_SHARED(uint32_t, before, 1);
   GRETA_SHARED(Turn, turns, kMaxFusedDh / 2);
 
   release_successor();
@@ -187,6 +187,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
     __syncthreads();
   }
   wait_for_predecessor();
+  const uint32_t come_before = come(d, share);
   // A lane's dims of a row of floats, and turned where the row is one to turn.
   const auto load_dims = [&](const float* row, float(&x)[kRun]) {
     GRETA_UNROLL
@@ -340,8 +341,9 @@ __global__ void __launch_bounds__(kThreads, kResident)
     maxima[wave * HEADS + head] = running.maximum;
     denominators[wave * HEADS + head] = running.sum;
   }
+  if (threadIdx.x == 0) *before = come_before;
   __syncthreads();
-  finish_part<HEADS, kThreads, kDims>(d, share, {outs, kDims, maxima, denominators, waves}, ring, last);
+  finish_part<HEADS, kThreads, kDims>(d, share, {outs, kDims, maxima, denominators, waves}, ring, *before);
 }
 
 template <CacheType C, int LANES, int HEADS>

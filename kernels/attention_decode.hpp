@@ -7,7 +7,7 @@
 
 #include "kernels/attention.hpp"
 #include "kernels/hip/dependent_launch.hpp"
-#include "kernels/hip/last_block.hpp"
+#include "kernels/hip/hand_over.hpp"
 #include "kernels/rope_turn.hpp"
 
 namespace greta::kernels::inline GRETA_MACHINE {
@@ -31,7 +31,8 @@ struct Decode {
   int capacity;
   int most;        // parts
   int alone;       // keys up to which there is one part: joining would take longer
-  uint32_t* done;  // [Hkv, chunks]: parts that are done; 0 between launches
+  // All 0 between launches (hip/hand_over.hpp).
+  uint32_t* come;  // [Hkv, chunks]: parts that have come
   float2* stats;   // [H, most]: maximum (of the scores times log2 e), sum
   float* outs;     // [most, H, Dh], before the division
   float* out;      // [H, Dh]
@@ -110,10 +111,15 @@ size_t join_shared(int most) {
   return THREADS * sizeof(float4) + static_cast<size_t>(Fours<THREADS, DIMS>::kRows * most) * sizeof(float);
 }
 
+// By thread 0 behind the wait for the kernel ahead: which of its set's parts the block is, to come.
+__device__ __forceinline__ uint32_t come(const Decode& d, const Share& share) {
+  return threadIdx.x == 0 && share.parts.count > 1 ? come(d.come + share.set) : 0;
+}
+
 // sum = Σ_parts 2^(max_part − max) out_part, denominator = Σ_parts 2^(max_part − max) sum_part. A thread of
 // row `own.row` has every `slices`-th part; the slices are added up in ascending order, by those of the
 // heads' rows, to whom alone the result belongs. Each row's lanes in a wave make their head's weights
-// themselves.
+// themselves. Parts may still be on their way; where they were are zeros when all have been read.
 template <int THREADS, int DIMS>
 __device__ __forceinline__ Joined join(const Decode& d, const Fours<THREADS, DIMS>& own, int count, int h0,
                                        int heads, uint4* shared) {
@@ -125,13 +131,16 @@ __device__ __forceinline__ Joined join(const Decode& d, const Fours<THREADS, DIM
   float4* const sums = reinterpret_cast<float4*>(shared);                                // [thread]
   float* const weights = reinterpret_cast<float*>(shared + THREADS) + own.row * d.most;  // [row][part]
   const int lanes = own.kLanes < wave_size() ? own.kLanes : wave_size(), lane = lane_id() % lanes;
-  const float2* const stats = d.stats + (h0 + h) * d.most;
+  float2* const stats = d.stats + (h0 + h) * d.most;
+  // Asked for ahead of all else, which it would wait behind.
+  float2 first = has_head && lane < count ? look(stats + lane) : make_float2(-INFINITY, 0);
   const auto stats_of = [&](int part) {
-    return has_head && part < count ? stats[part] : make_float2(-INFINITY, 0);
+    return !has_head || part >= count ? make_float2(-INFINITY, 0)
+           : part == lane             ? first
+                                      : awaited(stats + part, look(stats + part));
   };
-  const float2 first = stats_of(lane);  // asked for ahead of all else, which it would wait behind
   const int of_part = d.Hkv * d.group * d.Dh;
-  const float* outs = d.outs + slice * of_part + (h0 + h) * d.Dh + own.dim;
+  float* outs = d.outs + slice * of_part + (h0 + h) * d.Dh + own.dim;
   float denominator = 0;
   float4 sum = make_float4(0, 0, 0, 0);
   GRETA_NO_UNROLL
@@ -140,17 +149,18 @@ __device__ __forceinline__ Joined join(const Decode& d, const Fours<THREADS, DIM
     GRETA_UNROLL
     for (int i = 0; i < kBatch; ++i) {
       values[i] = make_float4(0, 0, 0, 0);
-      if (works && part0 + slice + i * slices < count) values[i] = *reinterpret_cast<const float4*>(outs);
-      outs += slices * of_part;
+      if (works && part0 + slice + i * slices < count)
+        values[i] = look(reinterpret_cast<const float4*>(outs + i * slices * of_part));
     }
     if (part0 == 0) {
+      if (has_head && lane < count) first = awaited(stats + lane, first);
       float largest = first.x;
       GRETA_NO_UNROLL
       for (int part = lane + lanes; part < count; part += lanes) largest = fmaxf(largest, stats_of(part).x);
       for (int mask = 1; mask < lanes; mask *= 2) largest = fmaxf(largest, wave_shuffle_xor(largest, mask));
       GRETA_NO_UNROLL
       for (int part = lane; part < count; part += lanes) {
-        const float2 of_one = part == lane ? first : stats_of(part);
+        const float2 of_one = stats_of(part);
         const float weight = has_head ? power_of_two(of_one.x - largest) : 0.0f;
         weights[part] = weight;
         denominator = fmaf(weight, of_one.y, denominator);
@@ -160,12 +170,20 @@ __device__ __forceinline__ Joined join(const Decode& d, const Fours<THREADS, DIM
     GRETA_UNROLL
     for (int i = 0; i < kBatch; ++i) {
       const int part = part0 + slice + i * slices;
+      if (works && part < count) {
+        auto* const from = reinterpret_cast<float4*>(outs + i * slices * of_part);
+        values[i] = awaited(from, values[i]);
+        *from = make_float4(0, 0, 0, 0);
+      }
       sum = fma4(weights[part < count ? part : 0], values[i], sum);
     }
+    outs += kBatch * slices * of_part;
   }
   sums[thread] = sum;
   for (int mask = 1; mask < lanes; mask *= 2) denominator += wave_shuffle_xor(denominator, mask);
   __syncthreads();
+  for (int i = thread; i < heads * count; i += THREADS)
+    d.stats[(h0 + i / count) * d.most + i % count] = make_float2(0, 0);
   if (own.row >= heads || !works) return {};
   GRETA_NO_UNROLL
   for (int other = 1; other < slices; ++other)
@@ -182,11 +200,11 @@ struct WaveSums {
   const float *maxima, *denominators;
   int waves;
 };
-// The waves' sums become the part's; the last block of the set joins the parts. By all threads, after a
-// barrier.
+// The waves' sums become the part's; the last block of the set to come joins the parts. By all threads, after
+// a barrier; before: what thread 0 had of come(), in shared memory.
 template <int HEADS, int THREADS, int DIMS>
 __device__ __forceinline__ void finish_part(const Decode& d, const Share& share, const WaveSums& of_waves,
-                                            uint4* shared, uint32_t* last) {
+                                            uint4* shared, uint32_t before) {
   const Fours<THREADS, DIMS> own;
   static_assert(HEADS <= own.kRows);
   const int head = share.h0 + own.row;
@@ -206,12 +224,15 @@ __device__ __forceinline__ void finish_part(const Decode& d, const Share& share,
     }
     if (share.parts.count > 1) {
       float* const out = d.outs + (share.part * d.Hkv * d.group + head) * d.Dh + own.dim;
-      *reinterpret_cast<float4*>(out) = joined.sum;
-      if (own.dim == 0) d.stats[head * d.most + share.part] = make_float2(largest, joined.denominator);
+      hand_over(reinterpret_cast<float4*>(out), joined.sum);
+      if (own.dim == 0)
+        hand_over(d.stats + head * d.most + share.part, make_float2(largest, joined.denominator));
     }
   }
   if (share.parts.count > 1) {
-    if (!is_last_block(d.done + share.set, static_cast<uint32_t>(share.parts.count), last)) return;
+    if (before + 1 != static_cast<uint32_t>(share.parts.count)) return;
+    if (threadIdx.x == 0) d.come[share.set] = 0;
+    __syncthreads();  // the waves' sums have been read
     joined = join(d, own, share.parts.count, share.h0, share.heads, shared);
   }
   if (!has_head) return;
@@ -262,7 +283,7 @@ inline void place_in_workspace(const DecodeBuild& build, float* workspace, Decod
   const int64_t H = int64_t{d.Hkv} * d.group, parts = most_parts(build, d.capacity, H, d.Hkv);
   d.most = static_cast<int>(parts);
   d.alone = build.alone;
-  d.done = reinterpret_cast<uint32_t*>(workspace);
+  d.come = reinterpret_cast<uint32_t*>(workspace);
   d.stats = reinterpret_cast<float2*>(workspace + counter_floats(H));
   d.outs = workspace + counter_floats(H) + stats_floats(parts, H);
 }

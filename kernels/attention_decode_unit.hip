@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   GRETA_SHARED(uint4, newest_pieces, 2 * kPieces);  // of K, then of V
   GRETA_SHARED(float, maxima, kMaxWaves* kHeads);
   GRETA_SHARED(float, denominators, kMaxWaves* kHeads);
-  GRETA_SHARED(uint32_t, last, 1);
+  GRETA_SHARED(uint32_t, before, 1);
   GRETA_SHARED(Turn, turns, DIMS / 2);
 
   release_successor();
@@ -138,6 +138,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   });
   __syncthreads();
   wait_for_predecessor();
+  const uint32_t come_before = come(d, share);
 
   for_queries([&](int row, int dim, bool there, uint4& bits) {
     if (!there) return;
@@ -231,9 +232,10 @@ __global__ void __launch_bounds__(kThreads, kResident)
       denominators[wave_id() * kHeads + row] = sum;
     }
   }
+  if (threadIdx.x == 0) *before = come_before;
   __syncthreads();
   finish_part<kHeads, kThreads, DIMS>(d, share, {outs, pitch(DIMS), maxima, denominators, waves}, dynamic,
-                                      last);
+                                      *before);
 }
 
 template <Operand O, int DIMS>
