@@ -111,9 +111,10 @@ size_t join_shared(int most) {
   return THREADS * sizeof(float4) + static_cast<size_t>(Fours<THREADS, DIMS>::kRows * most) * sizeof(float);
 }
 
-// By thread 0 behind the wait for the kernel ahead: which of its set's parts the block is, to come.
+// Behind the wait for the kernel ahead; to thread 0: how many of its set's parts came before the block's.
 __device__ __forceinline__ uint32_t come(const Decode& d, const Share& share) {
-  return threadIdx.x == 0 && share.parts.count > 1 ? come(d.come + share.set) : 0;
+  return come(d.come + share.set, static_cast<uint32_t>(share.parts.count),
+              threadIdx.x == 0 && share.parts.count > 1);
 }
 
 // sum = Σ_parts 2^(max_part − max) out_part, denominator = Σ_parts 2^(max_part − max) sum_part. A thread of
@@ -231,7 +232,6 @@ __device__ __forceinline__ void finish_part(const Decode& d, const Share& share,
   }
   if (share.parts.count > 1) {
     if (before + 1 != static_cast<uint32_t>(share.parts.count)) return;
-    if (threadIdx.x == 0) d.come[share.set] = 0;
     __syncthreads();  // the waves' sums have been read
     joined = join(d, own, share.parts.count, share.h0, share.heads, shared);
   }

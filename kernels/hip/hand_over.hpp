@@ -1,9 +1,10 @@
 // Floats that blocks of a launch hand over to one of them without fences: a word is there when it is not 0.
 //
-//   const uint32_t before = come(counter);
-//     by one thread of each of the blocks that hand something over, at the beginning: how many came before
-//     it. The last one to come knows that the others run already, so it may wait for what they hand over; it
-//     sets the counter back to 0 for the next launch.
+//   const uint32_t before = come(counter, count, mine);
+//     by all threads, `mine` in one thread of each of the `count` blocks that hand something over, at the
+//     beginning; to that thread: how many blocks came before it. The last one to come knows that the others run
+//     already, so it may wait for what they hand over. The counter is 0 before the first comes and again when
+//     the last has come. Nobody waits for the answer before it is looked at.
 //   hand_over(at, v);
 //     a float2 or float4 at its alignment in device memory, where there were zeros. A 0 arrives as -0.
 //   v = look(at); … v = awaited(at, v);
@@ -99,7 +100,28 @@ __device__ __forceinline__ Words<kWords> load(const void* at) {
 
 }  // namespace handing
 
-__device__ __forceinline__ uint32_t come(uint32_t* counter) { return atomicAdd(counter, 1u); }
+__device__ __forceinline__ uint32_t come(uint32_t* counter, uint32_t count, bool mine) {
+#if defined(__CUDA_ARCH__)
+  // A branch would join the answer with another value, and an addition be one for the wave: both wait for it.
+  uint32_t before;
+  asm volatile(
+      "{\n"
+      ".reg .pred mine;\n"
+      "setp.ne.u32 mine, %3, 0;\n"
+      "mov.u32 %0, 0;\n"
+      "@mine atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;\n"
+      "}"
+      : "=&r"(before)
+      : "l"(counter), "r"(count - 1), "r"(mine ? 1u : 0u)
+      : "memory");
+  return before;
+#else
+  if (!mine) return 0;
+  const uint32_t before = atomicAdd(counter, 1u);
+  if (before + 1 == count) *counter = 0;
+  return before;
+#endif
+}
 
 template <class V>
 __device__ __forceinline__ void hand_over(V* at, const V& v) {

@@ -18,7 +18,8 @@ void gather_kernel(const float4* values, float4* places, uint32_t* counter, uint
                    int* blocks_that_gathered) {
   GRETA_SHARED(uint32_t, before, 1);
   const int thread = static_cast<int>(threadIdx.x), own = static_cast<int>(blockIdx.x) * kThreads + thread;
-  if (thread == 0) *before = come(counter);
+  const uint32_t own_before = come(counter, count, thread == 0);
+  if (thread == 0) *before = own_before;
   __syncthreads();
   hand_over(places + own, values[own]);
   if (*before + 1 != count) return;
@@ -26,7 +27,7 @@ void gather_kernel(const float4* values, float4* places, uint32_t* counter, uint
     out[i] = awaited(places + i, look(places + i));
     places[i] = make_float4(0, 0, 0, 0);
   }
-  if (thread == 0) *counter = 0, atomicAdd(blocks_that_gathered, 1);
+  if (thread == 0) atomicAdd(blocks_that_gathered, 1);
 }
 
 struct Ran {
