@@ -124,6 +124,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   GRETA_SHARED(Turn, turns, kMaxFusedDh / 2);
 
   release_successor();
+  const FillTurns<kThreads> fill_turns(d.unturned);
   const int past = d.positions[0], T = past < 0 ? 1 : past < d.capacity ? past + 1 : d.capacity;
   const Share share = share_of<HEADS>(d, T);
   if (share.part >= share.parts.count) return;
@@ -183,7 +184,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   for (int run = 0; run < kRing - 1; ++run) fetch();
   const Unturned& u = d.unturned;
   if (u.half_rope > 0) {
-    fill_turns<kThreads>(u, past, turns);
+    fill_turns.run(past, turns);
     __syncthreads();
   }
   wait_for_predecessor();

@@ -74,12 +74,19 @@ __device__ __forceinline__ Share share_of(const Decode& d, int T) {
   return s;
 }
 
-// Turns of all pairs, by all threads; a barrier has to follow.
+// Turns of all pairs, by all threads, a pair each. The frequencies are asked for first of all: what is asked
+// for behind the caches' rows comes behind them.
 template <int THREADS>
-__device__ __forceinline__ void fill_turns(const Unturned& u, int position, Turn* turns) {
-  for (int pair = static_cast<int>(threadIdx.x); pair < u.half_rope; pair += THREADS)
-    turns[pair] = turn_by(position, u.frequency[pair]);
-}
+struct FillTurns {
+  const int pair = static_cast<int>(threadIdx.x), pairs;
+  const float frequency;
+  __device__ __forceinline__ explicit FillTurns(const Unturned& u)
+      : pairs(u.half_rope), frequency(pair < u.half_rope ? u.frequency[pair] : 0.0f) {}
+  // A barrier has to follow.
+  __device__ __forceinline__ void run(int position, Turn* turns) const {
+    if (pair < pairs) turns[pair] = turn_by(position, frequency);
+  }
+};
 
 __device__ __forceinline__ float4 fma4(float w, float4 x, float4 sum) {
   return make_float4(fmaf(w, x.x, sum.x), fmaf(w, x.y, sum.y), fmaf(w, x.z, sum.z), fmaf(w, x.w, sum.w));

@@ -71,6 +71,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   GRETA_SHARED(Turn, turns, DIMS / 2);
 
   release_successor();
+  const FillTurns<kThreads> fill_turns(d.unturned);
   const int past = d.positions[0], T = past < 0 ? 1 : past < d.capacity ? past + 1 : d.capacity;
   const Share share = share_of<kHeads>(d, T);
   if (share.part >= share.parts.count) return;
@@ -125,7 +126,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   GRETA_NO_UNROLL
   for (int ahead = 0; ahead < kAhead; ++ahead) fetch();
   const Unturned& u = d.unturned;
-  fill_turns<kThreads>(u, past, turns);
+  fill_turns.run(past, turns);
   const auto for_queries = [&](auto visit) {
     for (int i = static_cast<int>(threadIdx.x); i < kTile * kPieces; i += kThreads) {
       const int row = i / kPieces, dim = i % kPieces * kPiece;

@@ -187,13 +187,21 @@ __global__ void __launch_bounds__(parts_threads<kWaves>()) gemv_parts_kernel(Par
   if constexpr (kNorm) {
     const int blocks = a.K / kPartsBlock;
     float own = 0;
-    for (int b = team; b < blocks; b += kWaves) {
-      float4 v[2] = {};
-      load_block(x, b, v);
+    const auto add_squares = [&](const float4(&v)[2]) {
       GRETA_UNROLL
       for (int j = 0; j < 2; ++j) {
         own = fmaf(v[j].x, v[j].x, own), own = fmaf(v[j].y, v[j].y, own);
         own = fmaf(v[j].z, v[j].z, own), own = fmaf(v[j].w, v[j].w, own);
+      }
+    };
+    if (args.chunks <= args.held) {  // the first group has all of x
+      if (group == 0) add_squares(pair[0]);
+      if (group == 0 && of_two) add_squares(pair[1]);
+    } else {
+      for (int b = team; b < blocks; b += kWaves) {
+        float4 v[2] = {};
+        load_block(x, b, v);
+        add_squares(v);
       }
     }
     own = gemv::over_lanes(own, [](float p, float q) { return p + q; });
