@@ -29,8 +29,8 @@ struct Decode {
   int Hkv, group, Dh;  // group: heads that share a key head
   float scale;
   int capacity;
-  int most;        // parts
-  int alone;       // keys up to which there is one part: joining would take longer
+  int most;   // parts
+  int alone;  // keys up to which there is one part: joining would take longer
   // All 0 between launches (hip/hand_over.hpp).
   uint32_t* come;  // [Hkv, chunks]: parts that have come
   float2* stats;   // [H, most]: maximum (of the scores times log2 e), sum

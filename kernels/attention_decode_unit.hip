@@ -15,11 +15,11 @@
 namespace greta::kernels::inline GRETA_MACHINE {
 namespace {
 
-// Threads of a block, blocks of a multiprocessor, tiles in a wave's ring, and those that are asked for before
-// q is there, behind which q has to wait; AMD and the host have 64 KiB of shared memory, and copies that are
-// done when they return. kHeads: at most as many as the join has threads for.
+// Threads of a block, blocks of a multiprocessor, tiles in a wave's ring, and those that are asked for ahead
+// of q, which waits behind them; AMD and the host have 64 KiB of shared memory, and copies that are done when
+// they return. kHeads: at most as many as the join has threads for.
 #if defined(GRETA_HIP_NVIDIA)
-constexpr int kThreads = 256, kResident = 1, kRing = 6, kAhead = 5, kHeads = 8;
+constexpr int kThreads = 256, kResident = 1, kRing = 6, kAhead = 3, kHeads = 8;
 #else
 constexpr int kThreads = 128, kResident = 2, kRing = 2, kAhead = 2, kHeads = 4;
 #endif
@@ -127,53 +127,69 @@ __global__ void __launch_bounds__(kThreads, kResident)
   for (int ahead = 0; ahead < kAhead; ++ahead) fetch();
   const Unturned& u = d.unturned;
   fill_turns.run(past, turns);
+  constexpr int kEach = (kTile * kPieces + kThreads - 1) / kThreads;  // pieces of q that a thread has
   const auto for_queries = [&](auto visit) {
-    for (int i = static_cast<int>(threadIdx.x); i < kTile * kPieces; i += kThreads) {
-      const int row = i / kPieces, dim = i % kPieces * kPiece;
-      visit(row, dim, row < share.heads && dim < d.Dh,
-            *reinterpret_cast<uint4*>(queries + tile_at(kTile, row, dim)));
+    GRETA_UNROLL
+    for (int j = 0; j < kEach; ++j) {
+      const int i = static_cast<int>(threadIdx.x) + j * kThreads, row = i / kPieces,
+                dim = i % kPieces * kPiece;
+      if (i < kTile * kPieces)
+        visit(j, static_cast<int64_t>(share.h0 + row) * d.Dh, dim, row < share.heads && dim < d.Dh,
+              *reinterpret_cast<uint4*>(queries + tile_at(kTile, row, dim)));
     }
   };
-  for_queries([&](int, int, bool there, uint4& bits) {
+  for_queries([&](int, int64_t, int, bool there, uint4& bits) {
     if (!there) bits = make_uint4(0, 0, 0, 0);
-  });
-  __syncthreads();
-  wait_for_predecessor();
-  const uint32_t come_before = come(d, share);
-
-  for_queries([&](int row, int dim, bool there, uint4& bits) {
-    if (!there) return;
-    const int64_t at = static_cast<int64_t>(share.h0 + row) * d.Dh;
-    Piece piece = load_piece(d.q + at, dim);
-    turn_piece(piece, dim, u.half_rope, turns);
-    if (u.q_out != nullptr && share.part == 0) store_piece(piece, u.q_out + at, dim);
-    bits = rounded<O>(piece);
   });
   // By the lanes that have copied zeros to its place, which will read it.
   const bool has_newest = share.newest < share.keys && share.newest / kTile % waves == wave_id() &&
                           share.newest % kTile % step == row0;
-  if (has_newest) {
-    const int64_t at = (share.t0 + share.newest) * stride + head_at + column;
+  const int64_t newest_at = (share.t0 + share.newest) * stride + head_at + column;
+  __syncthreads();
+  wait_for_predecessor();
+  const uint32_t come_before = come(d, share);
+
+  // All that the kernel ahead wrote is asked for, then the rest of the ring, which it would wait behind.
+  Piece own_q[kEach], own_newest[2];
+  uint4 newest_bits[2] = {make_uint4(0, 0, 0, 0), make_uint4(0, 0, 0, 0)};
+  for_queries([&](int j, int64_t at, int dim, bool there, uint4&) {
+    if (there) own_q[j] = load_piece(d.q + at, dim);
+  });
+  if (has_newest && column < d.Dh) {
     GRETA_UNROLL
     for (int of_v = 0; of_v < 2; ++of_v) {
-      uint4 bits = make_uint4(0, 0, 0, 0);
-      if (column < d.Dh && u.k == nullptr) {
-        bits = *reinterpret_cast<const uint4*>((of_v ? v_cache : k_cache) + at);
-      } else if (column < d.Dh) {
-        Piece piece = load_piece((of_v ? u.v : u.k) + head_at, column);
-        if (!of_v) turn_piece(piece, column, u.half_rope, turns);
-        bits = rounded<O>(piece);
-        if (share.first_chunk) {
-          if (!of_v && u.k_out != nullptr) store_piece(piece, u.k_out + head_at, column);
-          *reinterpret_cast<uint4*>(static_cast<half_bits*>(of_v ? u.v_cache : u.k_cache) + at) = bits;
-        }
+      if (u.k == nullptr) {
+        newest_bits[of_v] = *reinterpret_cast<const uint4*>((of_v ? v_cache : k_cache) + newest_at);
+      } else {
+        own_newest[of_v] = load_piece((of_v ? u.v : u.k) + head_at, column);
       }
-      newest_pieces[of_v * kPieces + lane % kPieces] = bits;
     }
   }
-  __syncthreads();
   GRETA_NO_UNROLL
   for (int ahead = kAhead; ahead < kRing; ++ahead) fetch();
+
+  for_queries([&](int j, int64_t at, int dim, bool there, uint4& bits) {
+    if (!there) return;
+    turn_piece(own_q[j], dim, u.half_rope, turns);
+    if (u.q_out != nullptr && share.part == 0) store_piece(own_q[j], u.q_out + at, dim);
+    bits = rounded<O>(own_q[j]);
+  });
+  if (has_newest) {
+    if (column < d.Dh && u.k != nullptr) {
+      turn_piece(own_newest[0], column, u.half_rope, turns);
+      GRETA_UNROLL
+      for (int of_v = 0; of_v < 2; ++of_v) {
+        newest_bits[of_v] = rounded<O>(own_newest[of_v]);
+        if (!share.first_chunk) continue;
+        if (!of_v && u.k_out != nullptr) store_piece(own_newest[0], u.k_out + head_at, column);
+        *reinterpret_cast<uint4*>(static_cast<half_bits*>(of_v ? u.v_cache : u.k_cache) + newest_at) =
+            newest_bits[of_v];
+      }
+    }
+    GRETA_UNROLL
+    for (int of_v = 0; of_v < 2; ++of_v) newest_pieces[of_v * kPieces + lane % kPieces] = newest_bits[of_v];
+  }
+  __syncthreads();
   PairsA query[kDimTiles];
   GRETA_UNROLL
   for (int k = 0; k < kDimTiles; ++k) query[k] = pairs_by_rows(queries, kTile, 0, k * kTile);

@@ -2,9 +2,9 @@
 //
 //   const uint32_t before = come(counter, count, mine);
 //     by all threads, `mine` in one thread of each of the `count` blocks that hand something over, at the
-//     beginning; to that thread: how many blocks came before it. The last one to come knows that the others run
-//     already, so it may wait for what they hand over. The counter is 0 before the first comes and again when
-//     the last has come. Nobody waits for the answer before it is looked at.
+//     beginning; to that thread: how many blocks came before it. The last one to come knows that the others
+//     run already, so it may wait for what they hand over. The counter is 0 before the first comes and again
+//     when the last has come. Nobody waits for the answer before it is looked at.
 //   hand_over(at, v);
 //     a float2 or float4 at its alignment in device memory, where there were zeros. A 0 arrives as -0.
 //   v = look(at); … v = awaited(at, v);
