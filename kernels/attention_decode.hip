@@ -1,6 +1,6 @@
 // Attention of one row, cut along the cache (split-K): a block a part of the keys and the heads that share a
-// key head. The block that is the last of its heads to be done joins their parts, in ascending order, so
-// which one it was changes no bit; a counter a set of heads tells, and is set back to 0.
+// key head. The last block of a set of heads to begin joins their parts as they arrive (hip/hand_over.hpp), in
+// ascending order, so which one it was changes no bit.
 //
 // As many parts as fill the card once, of equal length, so the work ends everywhere at once, but of few keys
 // one, which needs no joining; the capacity changes no bit. 8, 16 or 32 lanes hold a key's dims, 8 each, so a

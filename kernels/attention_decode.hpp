@@ -78,6 +78,7 @@ __device__ __forceinline__ Share share_of(const Decode& d, int T) {
 // for behind the caches' rows comes behind them.
 template <int THREADS>
 struct FillTurns {
+  static_assert(THREADS >= 128);  // heads have up to 256 dims
   const int pair = static_cast<int>(threadIdx.x), pairs;
   const float frequency;
   __device__ __forceinline__ explicit FillTurns(const Unturned& u)

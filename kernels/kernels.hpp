@@ -148,7 +148,7 @@ Attested attention_prefill(hipStream_t, Tuning, Operand, const float* q, const v
 // Both take Dh a multiple of 16 up to 256 (else LaunchError), and q, out and the caches at 16 bytes. Prefill
 // on NVIDIA runs at its speed in builds for sm_90a with -DGRETA_WAVE_GROUPS (kernels/hip/wave_group.hpp).
 // Decode, one row at positions[0]: the cache is cut along t, each part by a block of its own, the parts
-// joined by the last block to be done (split-K). `capacity`: the most positions that this launch serves.
+// joined by one of them (split-K). `capacity`: the most positions that this launch serves.
 // `workspace`: attention_decode_workspace() floats at 16 bytes, zeroed before the first launch with it; then
 // it serves launches of the same H, Hkv and Dh, one after another. Where the launch directly before it in
 // the stream lets its successor begin early (the GEMVs), that one may write q, k, v and the rows at
