@@ -162,6 +162,9 @@ void MachineEngine::reset() {
   for (auto* buffers : {&state_->cache.keys, &state_->cache.values})
     for (auto& buffer : *buffers)
       hip_check(hipMemsetAsync(buffer.data(), 0xFF, buffer.bytes(), state_->stream.get()), "hipMemsetAsync");
+  // Split attention's parts are zeros between its launches, but behind one that failed.
+  if (auto& parts = state_->workspace.parts; parts.size() > 0)
+    hip_check(hipMemsetAsync(parts.data(), 0, parts.bytes(), state_->stream.get()), "hipMemsetAsync");
   hip_check(hipStreamSynchronize(state_->stream.get()), "hipStreamSynchronize");
 }
 

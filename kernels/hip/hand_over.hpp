@@ -147,6 +147,9 @@ __device__ __forceinline__ V awaited(const V* at, V seen) {
     GRETA_UNROLL
     for (const uint32_t word : words.x) there = there && word != 0;
     if (there) return seen;
+#if defined(GRETA_HIP_HOST)
+    if (!host::let_others_go_on()) return seen;  // the launch fails anyway
+#endif
     seen = look(at);
   }
 }

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <bit>
 #include <cmath>
+#include <stdexcept>
 
 #include "kernels/test_machine.hpp"
 
@@ -79,6 +81,34 @@ TEST(HandOver, AllArrivesAndTheNextLaunchFindsZeros) {
     for (const float4& v : ran.left)
       for (const float x : {v.x, v.y, v.z, v.w}) ASSERT_EQ(std::bit_cast<uint32_t>(x), 0u);
   }
+}
+
+// The first of two blocks fails when the second has come, which then waits for what the first had to give.
+void fail_kernel(float4* places, uint32_t* counter, uint32_t* both, uint32_t* result) {
+  const uint32_t before = come(counter, 2, true);
+  atomicAdd(both, 1u);
+  if (before == 0) {
+    while (std::atomic_ref<uint32_t>(*both).load(std::memory_order_relaxed) < 2 && host::let_others_go_on()) {
+    }
+    throw std::runtime_error("the first block fails");
+  }
+  awaited(places, look(places));
+  *result = 1;
+}
+
+TEST(HandOver, NobodyWaitsForABlockThatFailed) {
+  const host::Settings before = host::settings();
+  host::Settings two = before;
+  two.threads = 2;
+  host::configure(two);
+  DeviceArray<uint32_t> words(std::vector<uint32_t>{0, 0, 0});
+  DeviceArray<float4> places(std::vector<float4>{make_float4(0, 0, 0, 0)});
+  hipLaunchKernelGGL(fail_kernel, dim3(2), dim3(1), 0, nullptr, places.data(), words.data(), words.data() + 1,
+                     words.data() + 2);
+  EXPECT_NE(hipDeviceSynchronize(), hipSuccess);
+  EXPECT_NE(std::string(host::last_error()).find("the first block fails"), std::string::npos);
+  EXPECT_EQ(words.read()[2], 1u);  // the other block came to its end
+  host::configure(before);
 }
 
 // With a wrong count nobody gathers, so the test above can fail.

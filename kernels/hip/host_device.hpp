@@ -28,6 +28,9 @@ extern constinit thread_local LanePlace place;
 
 int configured_wave();
 void block_rendezvous(SourceLocation where);
+// For a lane that waits for what another block of its launch writes: lets other threads go on. False when a
+// block has failed: what is waited for may never be written.
+bool let_others_go_on();
 void wave_rendezvous(SourceLocation where);
 // Every lane deposits 64 bits and takes those of lane `from`; of a lane that the last wave lacks, all ones
 // (as f32: NaN).

@@ -15,6 +15,7 @@ struct Grid::Work {
   // no factor.
   uint64_t first = 0, stride = 1;
   std::atomic<uint64_t> next{0};
+  std::atomic<bool> failed{false};
   int helpers = 0;  // under the grid's mutex
   std::mutex failure_mutex;
   uint64_t failed_block = ~uint64_t{0};
@@ -33,6 +34,18 @@ struct Grid::Work {
     return static_cast<uint64_t>((first + static_cast<unsigned __int128>(n) * stride) % blocks);
   }
 };
+
+namespace {
+
+thread_local const std::atomic<bool>* launch_failed = nullptr;  // of the launch that the thread works at
+
+}  // namespace
+
+bool let_others_go_on() {
+  if (launch_failed == nullptr || launch_failed->load(std::memory_order_relaxed)) return false;
+  std::this_thread::yield();
+  return true;
+}
 
 Grid::~Grid() { stop(); }
 
@@ -80,6 +93,7 @@ std::string Grid::run(const Launch& launch) {
 void Grid::run_blocks(Work& work) {
   std::string failure;
   uint64_t block = 0;
+  launch_failed = &work.failed;
   try {
     BlockRunner& runner = BlockRunner::of_this_thread();
     runner.begin(work.launch);
@@ -94,6 +108,7 @@ void Grid::run_blocks(Work& work) {
     failure = "kernel " + work.launch.kernel + ": " + error.what();
   }
   work.next.store(work.blocks, std::memory_order_relaxed);
+  work.failed.store(true, std::memory_order_relaxed);
   std::lock_guard lock(work.failure_mutex);
   if (block < work.failed_block) {
     work.failed_block = block;
