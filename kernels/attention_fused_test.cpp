@@ -300,8 +300,8 @@ TEST(AttentionDecode, CapacityAndWhatLiesBeyondChangeNothing) {
   }
 }
 
-// The counters are 0 again after each launch: one workspace serves positions in any order, with the bits of a
-// fresh one; a counter that was not 0 leaves the outputs unwritten.
+// The workspace is zeros again after each launch: it serves positions in any order, with the bits of a fresh
+// one; a counter that was not 0 leaves the outputs unwritten.
 TEST(AttentionDecode, OneWorkspaceServesLaunchAfterLaunch) {
   SEEDED;
   std::mt19937_64 random = generator();
@@ -324,6 +324,7 @@ TEST(AttentionDecode, OneWorkspaceServesLaunchAfterLaunch) {
     for (const int32_t at : {0, 799, 64, 63, 300, 511, 512, 799, 1}) {
       const DeviceArray<float> fresh(decode_workspace(c, c.T()));
       EXPECT_EQ(attend_with(kept, at), attend_with(fresh, at)) << "position " << at;
+      for (const float x : kept.read()) ASSERT_EQ(std::bit_cast<uint32_t>(x), 0u) << "position " << at;
     }
     std::vector<float> dirty = decode_workspace(c, c.T());
     dirty[0] = std::bit_cast<float>(7u);
