@@ -222,6 +222,21 @@ TEST(GemvParts, EveryMatrixUnit) {
   host::configure(before);
 }
 
+// x / sqrt(mean x² + eps) · weight in f64, within what its contract says: half of the sum's roundings, as of
+// a root, and a few more.
+void check_norm(const std::vector<float>& x, const std::vector<float>& weight, const std::vector<float>& got,
+                const Attested& ran) {
+  double sum = 0;
+  for (const float value : x) sum += static_cast<double>(value) * value;
+  const double scale = 1 / std::sqrt(sum / static_cast<double>(x.size()) + 1e-5);
+  std::vector<double> want(x.size()), bound(x.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    want[i] = scale * x[i] * weight[i];
+    bound[i] = std::abs(want[i]) * gamma_n(contract_value(ran.contract, "chain") / 2 + 8);
+  }
+  expect_within(got, want, bound, ran.kernel + " " + ran.contract);
+}
+
 // Fused: the same bits as the single kernels of the same stages, which the checks above have seen.
 TEST(GemvParts, FusedProductsAreTheSameProducts) {
   SEEDED;
@@ -229,10 +244,10 @@ TEST(GemvParts, FusedProductsAreTheSameProducts) {
   const int64_t N = 56;
   for (const WeightType type : kTypes) {
     const int64_t K = whole_rows(type, 512);
+    const std::vector<float> host_x = activations(random, 1, K), host_weight = activations(random, 1, K);
     const DeviceArray<uint8_t> first(random_weight(type, N, K, random)),
         second(random_weight(type, N, K, random));
-    const DeviceArray<float> x(activations(random, 1, K)), norm_weight(activations(random, 1, K)),
-        residual(activations(random, 1, N));
+    const DeviceArray<float> x(host_x), norm_weight(host_weight), residual(activations(random, 1, N));
     const size_t n = static_cast<size_t>(N);
     const DeviceArray<float> normed(static_cast<size_t>(K)), fused(n), gate(n), up(n), act(n), alone(n),
         out(n);
@@ -247,6 +262,7 @@ TEST(GemvParts, FusedProductsAreTheSameProducts) {
                                    normed.data(), Unit::mfma);
     EXPECT_EQ(ran.product.kernel.rfind("norm_products_mfma_gemv_", 0), 0u) << ran.product.kernel;
     same(fused, w, normed.data());
+    check_norm(host_x, host_weight, normed.read(), ran.norm);
     product_add(nullptr, w, x.data(), residual.data(), fused.data(), out.data(), Unit::mfma);
     same(fused, w, x.data());
     const auto sum = out.read(), product = fused.read(), start = residual.read();
@@ -270,9 +286,8 @@ TEST(GemvParts, ThreeMatricesOfTwoTypes) {
   std::mt19937_64 random = generator();
   const int64_t K = 2048, heights[] = {72, 24, 8};
   const WeightType types[] = {WeightType::q4_K, WeightType::q4_K, WeightType::q6_K};
-  const std::vector<float> x = activations(random, 1, K);
-  const DeviceArray<float> device_x(x), norm_weight(activations(random, 1, K)),
-      normed(static_cast<size_t>(K));
+  const std::vector<float> x = activations(random, 1, K), weight = activations(random, 1, K);
+  const DeviceArray<float> device_x(x), norm_weight(weight), normed(static_cast<size_t>(K));
   std::vector<std::vector<uint8_t>> bytes;
   std::vector<std::unique_ptr<DeviceArray<uint8_t>>> data;
   std::vector<std::unique_ptr<DeviceArray<float>>> y;
@@ -292,6 +307,7 @@ TEST(GemvParts, ThreeMatricesOfTwoTypes) {
                                    normed.data(), Unit::mfma);
     ok(hipDeviceSynchronize());
     EXPECT_NE(ran.product.kernel.find("q4_K+q4_K+q6_K<parts"), std::string::npos) << ran.product.kernel;
+    check_norm(x, weight, normed.read(), ran.norm);
     const std::vector<double> taken = as_integers(normed.read());
     for (int i = 0; i < 3; ++i) {
       const Sums sums = sums_of(types[i], bytes[static_cast<size_t>(i)], taken, 1, heights[i], K);
