@@ -7,9 +7,9 @@
 
 namespace greta::kernels::inline GRETA_MACHINE {
 
-// Words of 16 bytes of a block in shared memory: limbs (gemv_parts_lane.hpp); sums over sub-blocks of 32, 8
-// floats; what brings sums back.
-inline constexpr int kPartsOfX = 4 * kPartsLimb / 4 + 3;
+// Words of 16 bytes of a block in shared memory: four limbs, of 4-byte words (gemv_parts_lane.hpp); sums over
+// sub-blocks of 32, 8 floats; what brings sums back.
+inline constexpr int kPartsOfX = kPartsLimb + 3;
 
 namespace gemv {
 

@@ -149,8 +149,8 @@ Attested attention_prefill(hipStream_t, Tuning, Operand, const float* q, const v
 // on NVIDIA runs at its speed in builds for sm_90a with -DGRETA_WAVE_GROUPS (kernels/hip/wave_group.hpp).
 // Decode, one row at positions[0]: the cache is cut along t, each part by a block of its own, the parts
 // joined by one of them (split-K). `capacity`: the most positions that this launch serves.
-// `workspace`: attention_decode_workspace() floats at 16 bytes, zeroed before the first launch with it; then
-// it serves launches of the same H, Hkv and Dh, one after another. Where the launch directly before it in
+// `workspace`: attention_decode_workspace() floats at 16 bytes, zeroed before the first launch with it and
+// after one that failed; so it serves launches of the same H, Hkv and Dh, one after another. Where the launch directly before it in
 // the stream lets its successor begin early (the GEMVs), that one may write q, k, v and the rows at
 // positions[0], but neither positions nor earlier rows of the caches. Unit::mfma: where the caches are f16 or
 // bf16 and heads have up to 128 dims, q and the exponentials are rounded to that type and go through the

@@ -39,6 +39,11 @@ namespace {
 
 thread_local const std::atomic<bool>* launch_failed = nullptr;  // of the launch that the thread works at
 
+struct WorksAt {
+  explicit WorksAt(const std::atomic<bool>& failed) { launch_failed = &failed; }
+  ~WorksAt() { launch_failed = nullptr; }
+};
+
 }  // namespace
 
 bool let_others_go_on() {
@@ -93,7 +98,7 @@ std::string Grid::run(const Launch& launch) {
 void Grid::run_blocks(Work& work) {
   std::string failure;
   uint64_t block = 0;
-  launch_failed = &work.failed;
+  const WorksAt works_at(work.failed);
   try {
     BlockRunner& runner = BlockRunner::of_this_thread();
     runner.begin(work.launch);
