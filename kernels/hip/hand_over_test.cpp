@@ -83,32 +83,61 @@ TEST(HandOver, AllArrivesAndTheNextLaunchFindsZeros) {
   }
 }
 
-// The first of two blocks fails when the second has come, which then waits for what the first had to give.
-void fail_kernel(float4* places, uint32_t* counter, uint32_t* both, uint32_t* result) {
-  const uint32_t before = come(counter, 2, true);
-  atomicAdd(both, 1u);
-  if (before == 0) {
-    while (std::atomic_ref<uint32_t>(*both).load(std::memory_order_relaxed) < 2 && host::let_others_go_on()) {
-    }
-    throw std::runtime_error("the first block fails");
-  }
-  awaited(places, look(places));
-  *result = 1;
-}
-
-TEST(HandOver, NobodyWaitsForABlockThatFailed) {
+// What two blocks do at once, on two threads; host only.
+hipError_t run_two(void (*kernel)(float4*, uint32_t*, float4*), DeviceArray<float4>& places,
+                   DeviceArray<uint32_t>& words, DeviceArray<float4>& out) {
   const host::Settings before = host::settings();
   host::Settings two = before;
   two.threads = 2;
   host::configure(two);
-  DeviceArray<uint32_t> words(std::vector<uint32_t>{0, 0, 0});
-  DeviceArray<float4> places(std::vector<float4>{make_float4(0, 0, 0, 0)});
-  hipLaunchKernelGGL(fail_kernel, dim3(2), dim3(1), 0, nullptr, places.data(), words.data(), words.data() + 1,
-                     words.data() + 2);
-  EXPECT_NE(hipDeviceSynchronize(), hipSuccess);
-  EXPECT_NE(std::string(host::last_error()).find("the first block fails"), std::string::npos);
-  EXPECT_EQ(words.read()[2], 1u);  // the other block came to its end
+  hipLaunchKernelGGL(kernel, dim3(2), dim3(1), 0, nullptr, places.data(), words.data(), out.data());
+  const hipError_t error = hipDeviceSynchronize();
   host::configure(before);
+  return error;
+}
+// Until the other block has raised a word.
+void wait_for(uint32_t* word) {
+  while (std::atomic_ref<uint32_t>(*word).load(std::memory_order_relaxed) == 0 && host::let_others_go_on()) {
+  }
+}
+
+// The first block hands over when the second has looked and found nothing.
+void late_kernel(float4* places, uint32_t* words, float4* out) {
+  if (come(words, 2, true) == 0) {
+    wait_for(words + 1);
+    hand_over(places, make_float4(1, 2, 3, 4));
+    return;
+  }
+  const float4 seen = look(places);
+  atomicAdd(words + 1, 1u);
+  *out = awaited(places, seen);
+}
+
+TEST(HandOver, WhatComesLateIsWaitedFor) {
+  DeviceArray<uint32_t> words(std::vector<uint32_t>{0, 0});
+  DeviceArray<float4> places(std::vector<float4>{make_float4(0, 0, 0, 0)}), out(1);
+  ok(run_two(late_kernel, places, words, out));
+  const float4 got = out.read()[0];
+  EXPECT_EQ((std::vector<float>{got.x, got.y, got.z, got.w}), (std::vector<float>{1, 2, 3, 4}));
+}
+
+// The first block fails when the second has come, which waits for what the first had to give.
+void fail_kernel(float4* places, uint32_t* words, float4* out) {
+  if (come(words, 2, true) == 0) {
+    wait_for(words + 1);
+    throw std::runtime_error("the first block fails");
+  }
+  atomicAdd(words + 1, 1u);
+  awaited(places, look(places));
+  *out = make_float4(1, 1, 1, 1);
+}
+
+TEST(HandOver, NobodyWaitsForABlockThatFailed) {
+  DeviceArray<uint32_t> words(std::vector<uint32_t>{0, 0});
+  DeviceArray<float4> places(std::vector<float4>{make_float4(0, 0, 0, 0)}), out(1);
+  EXPECT_NE(run_two(fail_kernel, places, words, out), hipSuccess);
+  EXPECT_NE(std::string(host::last_error()).find("the first block fails"), std::string::npos);
+  EXPECT_EQ(out.read()[0].x, 1.0f);  // the other block came to its end
 }
 
 // With a wrong count nobody gathers, so the test above can fail.
